@@ -281,6 +281,7 @@ class Server:
             'save ""',
             "appendonly no",
             "repl-diskless-sync-delay 0",
+            "repl-ping-replica-period 1",  # a replica at offset 0 is not in CLUSTER SLOTS
             "enable-debug-command yes",
         ]
         if self.path:
