@@ -76,12 +76,23 @@ class SumTests(unittest.TestCase):
 
     def test_unittest_with_every_outcome(self):
         text = (
-            f"ERROR: test_c (t.A.test_c)\n{RULE}\nFAIL: test_b (t.A.test_b)\n{RULE}\nRan 9 tests in 0.001s\n\n"
+            f"ERROR: test_c (t.A.test_c)\n{RULE}\nFAIL: test_b (t.A.test_b)\n{RULE}\n"
+            f"UNEXPECTED SUCCESS: test_u (t.A.test_u)\n{RULE}\nRan 9 tests in 0.001s\n\n"
             "FAILED (failures=1, errors=1, skipped=2, expected failures=1, unexpected successes=1)\n"
         )
         sums, names = self.sum(record("FAIL", stderr=text, code=1))
         self.assertEqual(sums, (4, 3, 2))
-        self.assertEqual(names, [f"shard:unit / prog: {name}" for name in ("test_c (t.A.test_c)", "test_b (t.A.test_b)")])
+        self.assertEqual(names, [f"shard:unit / prog: test_{x} (t.A.test_{x})" for x in "cbu"])
+
+    def test_a_unittest_case_whose_subtests_fail_is_one_failed_case(self):
+        text = "".join(f"FAIL: test_b (t.A.test_b) (n={n})\n{RULE}\n" for n in range(5))
+        text += "Ran 3 tests in 0.001s\n\nFAILED (failures=5)\n"
+        sums, names = self.sum(record("FAIL", stderr=text, code=1))
+        self.assertEqual((sums, names), ((2, 1, 0), ["shard:unit / prog: test_b (t.A.test_b)"]))
+
+    def test_a_unittest_class_whose_setup_fails_is_a_failed_case(self):
+        text = f"ERROR: setUpClass (t.A)\n{RULE}\nRan 2 tests in 0.001s\n\nFAILED (errors=1)\n"
+        self.assertEqual(self.sum(record("FAIL", stderr=text, code=1))[0], (2, 1, 0))
 
     def test_unittest_that_skips_all(self):
         text = f"{RULE}\nRan 2 tests in 0.000s\n\nOK (skipped=2)\n"
