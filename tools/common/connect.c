@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: MIT */
+#include "connect.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+#define REMEMBER_MS 500
+#define PASSWORD_MAX 4096
+
+enum { OPTION_TIMEOUT = 0x100, OPTION_PASSWORD_FILE };
+
+static const struct argp_option options[] = {
+	{"uri", 'u', "URI", 0,
+	 "Where the servers are: redis://[[USER]:PASSWORD@]HOST[:PORT][,HOST[:PORT]...][/DB] or unix:///PATH. Default: "
+	 "$SHARD_URI, else the cluster that the last rcluster up started, else redis://127.0.0.1:6379",
+	 0},
+	{"timeout", OPTION_TIMEOUT, "MS", 0, "Deadline of one operation in milliseconds (5000)", 0},
+	{"password-file", OPTION_PASSWORD_FILE, "FILE", 0,
+	 "Take the password from the first line of FILE, else from the URI, $SHARD_PASSWORD or $REDISCLI_AUTH", 0},
+	{0},
+};
+
+void cli_mask_uri(char *uri)
+{
+	char *start = strstr(uri, "://");
+	char *at = strrchr(uri, '@');
+
+	if (!start || !at)
+		return;
+	start += 3;
+	if (at > start)
+		memset(start, '*', (size_t)(at - start));
+}
+
+static void take_uri(struct cli_connect *connect, char *arg)
+{
+	free(connect->uri_text);
+	connect->uri_text = cli_alloc(strlen(arg) + 1);
+	strcpy(connect->uri_text, arg);
+	cli_mask_uri(arg);
+}
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+	struct cli_connect *connect = state->input;
+
+	switch (key) {
+	case ARGP_KEY_INIT:
+		state->err_stream = NULL; /* see cli_parse() */
+		return 0;
+	case 'u':
+		take_uri(connect, arg);
+		return 0;
+	case OPTION_TIMEOUT:
+		connect->timeout_ms = (unsigned)cli_number("--timeout", arg, 1, 24 * 3600 * 1000);
+		return 0;
+	case OPTION_PASSWORD_FILE:
+		connect->password_file = arg;
+		return 0;
+	}
+	return ARGP_ERR_UNKNOWN;
+}
+
+const struct argp cli_connect_argp = {.options = options, .parser = parse_option};
+
+/* ---- the URI and its password ---- */
+
+static bool recorded; /* the URI is that of the recorded local cluster */
+
+const char *cli_connect_hint(int error)
+{
+	bool unreachable = error == SHARD_ECONNECT || error == SHARD_ENOROUTE;
+
+	return recorded && unreachable ? "it is the local cluster of the last rcluster up: start it with rcluster up" : NULL;
+}
+
+static char *copy_text(const char *text)
+{
+	return strcpy(cli_alloc(strlen(text) + 1), text);
+}
+
+static char *read_password(const char *path)
+{
+	char text[PASSWORD_MAX + 1];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, PASSWORD_MAX);
+	int error = errno;
+
+	if (fd >= 0)
+		close(fd);
+	if (n < 0) {
+		cli_error_about(path, strlen(path), "cannot read the password: %s", strerror(error));
+		return NULL;
+	}
+	text[n] = '\0';
+	text[strcspn(text, "\r\n")] = '\0';
+	if (!text[0]) {
+		cli_error_about(path, strlen(path), "holds no password");
+		return NULL;
+	}
+	char *password = copy_text(text);
+
+	explicit_bzero(text, sizeof(text));
+	return password;
+}
+
+static void set_password(shard_uri *uri, char *password)
+{
+	if (uri->password)
+		explicit_bzero(uri->password, strlen(uri->password));
+	free(uri->password);
+	uri->password = password;
+}
+
+static bool find_password(const struct cli_connect *connect)
+{
+	const char *from_env = getenv("SHARD_PASSWORD");
+
+	if (connect->password_file) {
+		char *password = read_password(connect->password_file);
+
+		if (password)
+			set_password(connect->uri, password);
+		return password;
+	}
+	if (!from_env || !*from_env)
+		from_env = getenv("REDISCLI_AUTH");
+	if (!connect->uri->password && from_env && *from_env)
+		set_password(connect->uri, copy_text(from_env));
+	return true;
+}
+
+static bool parse_uri(struct cli_connect *connect)
+{
+	char *why = NULL;
+	int error = shard_uri_parse(connect->uri_text, &connect->uri, &why);
+
+	if (error)
+		cli_error("URI: %s", why ? why : shard_strerror(error));
+	free(why);
+	return !error;
+}
+
+bool cli_connect_resolve(struct cli_connect *connect)
+{
+	recorded = false;
+	if (!connect->uri_text)
+		connect->uri_text = shard_uri_choose(&recorded);
+	if (!connect->uri_text) {
+		cli_error("out of memory");
+		return false;
+	}
+	if (!parse_uri(connect))
+		return false;
+	return find_password(connect);
+}
+
+/* ---- the client ---- */
+
+void cli_connect_options(const struct cli_connect *connect, shard_options *out)
+{
+	shard_options_init(out);
+	out->uri = connect->uri;
+	if (!connect->timeout_ms)
+		return;
+	out->timeout_ms = connect->timeout_ms;
+	if (out->connect_timeout_ms > connect->timeout_ms)
+		out->connect_timeout_ms = connect->timeout_ms;
+}
+
+static void report_unsupported(const struct cli_connect *connect, int error)
+{
+	char *public = shard_uri_public(connect->uri);
+	const char *name = public ? public : "URI";
+
+	if (error == SHARD_EUNSUPPORTED && connect->uri->scheme == SHARD_SCHEME_TWEMPROXY)
+		cli_error("%s: pools of plain servers are not supported yet; name a server or a cluster", name);
+	else if (error == SHARD_EUNSUPPORTED && connect->uri->scheme == SHARD_SCHEME_REDISS)
+		cli_error("%s: TLS is not supported yet; use redis://", name);
+	else
+		cli_error("%s: %s", name, shard_strerror(error));
+	free(public);
+}
+
+bool cli_connect_open(struct cli_connect *connect, enum cli_connect_mode mode)
+{
+	shard_options out;
+	int error = SHARD_EUNSUPPORTED;
+
+	if (!cli_connect_resolve(connect))
+		return false;
+	cli_connect_options(connect, &out);
+	if (mode == CLI_ONE_SHOT) {
+		connect->believed = shard_topology_load(connect->uri);
+		out.topology = connect->believed;
+		out.lazy = true;
+	}
+	if (connect->uri->scheme != SHARD_SCHEME_TWEMPROXY)
+		error = shard_client_create(&connect->client, &out);
+	if (error)
+		report_unsupported(connect, error);
+	return !error;
+}
+
+struct remember {
+	shard_client *client;
+	shard_timer *timer;
+	bool fresh;
+};
+
+static void on_refreshed(void *ctx, const shard_result *result)
+{
+	struct remember *remember = ctx;
+
+	remember->fresh = result->error == SHARD_OK;
+	shard_timer_cancel(remember->timer);
+	shard_client_stop(remember->client);
+}
+
+static void on_remember_late(void *ctx)
+{
+	struct remember *remember = ctx;
+
+	remember->timer = NULL;
+	shard_client_stop(remember->client);
+}
+
+static bool refresh(shard_client *client)
+{
+	static struct remember remember; /* a late refresh calls back when the client is destroyed */
+
+	remember = (struct remember){.client = client};
+	remember.timer = shard_timer_add(client, REMEMBER_MS, on_remember_late, &remember);
+	if (!remember.timer || shard_refresh(client, on_refreshed, &remember))
+		return false;
+	return shard_client_run(client) == SHARD_OK && remember.fresh;
+}
+
+void cli_connect_remember(struct cli_connect *connect)
+{
+	shard_topology *now = shard_client_topology(connect->client);
+	char *dir;
+
+	if (connect->believed && now == connect->believed)
+		return;
+	dir = shard_runtime_dir(true);
+	if (dir && refresh(connect->client))
+		now = shard_client_topology(connect->client);
+	if (dir && now)
+		(void)!shard_topology_store(connect->uri, now); /* a cache: the next one asks again */
+	free(dir);
+}
+
+void cli_connect_close(struct cli_connect *connect)
+{
+	shard_client_destroy(connect->client);
+	shard_topology_unref(connect->believed);
+	shard_uri_free(connect->uri);
+	if (connect->uri_text)
+		explicit_bzero(connect->uri_text, strlen(connect->uri_text));
+	free(connect->uri_text);
+	*connect = (struct cli_connect){0};
+}
+
+bool cli_once(struct cli_connect *connect, const char *thing, const shard_args *command, const shard_call *how,
+	      shard_callback callback, void *ctx)
+{
+	int error = shard_submit(connect->client, command->argc, command->argv, command->argvlen, how, callback, ctx, NULL);
+
+	if (!error)
+		error = shard_client_run(connect->client);
+	if (error)
+		cli_error_about(thing, strlen(thing), "%s", shard_strerror(error));
+	return !error;
+}
