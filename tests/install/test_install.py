@@ -116,7 +116,7 @@ class Embedding(unittest.TestCase):
         with Server() as server:
             uri = f"redis://127.0.0.1:{server.port}"
             text = run(program, env=dict(ENV, SHARD_URI=uri))
-        self.assertEqual(text, f"foo0 = v (slot 13431, 127.0.0.1:{server.port})\n")
+        self.assertEqual(text, f"foo0 = v (slot 9302, 127.0.0.1:{server.port})\n")
 
     def test_against_the_shared_library(self):
         program = compile_program(readme_example(), "shared", *pkg_config("--cflags", "--libs"))
