@@ -22,7 +22,7 @@ enum shard_command_flag {
 	SHARD_CMD_READONLY = 1 << 0,   /* changes nothing: may be sent again, may go to a replica */
 	SHARD_CMD_WRITE = 1 << 1,
 	SHARD_CMD_IDEMPOTENT = 1 << 2, /* twice is the same as once, the reply too (see shard_command_idempotent) */
-	SHARD_CMD_BLOCKING = 1 << 3,   /* may wait on the server: gets a connection of its own */
+	SHARD_CMD_BLOCKING = 1 << 3,   /* may wait on the server (shard_command_blocks): gets a connection of its own */
 	SHARD_CMD_STATE = 1 << 4,      /* changes the connection (SELECT, SUBSCRIBE, MULTI, ...): refused on shared ones */
 	SHARD_CMD_MOVABLE = 1 << 5,    /* keys are found by looking at the arguments (numkeys, STREAMS, ...) */
 	SHARD_CMD_SPLIT = 1 << 6,      /* may be split by slot: MGET, MSET, DEL, UNLINK, EXISTS, TOUCH */
@@ -71,7 +71,8 @@ typedef struct shard_key_range {
 
 /*
  * The entry of a command line, by its first word or first two words, in any
- * case of letters. Returns NULL for a command that the table does not have.
+ * case of letters. ARGVLEN NULL means strings, here and below. Returns NULL for
+ * a command that the table does not have.
  */
 SHARD_API const shard_command *shard_command_find(int argc, const char *const argv[], const size_t argvlen[]);
 
@@ -80,9 +81,14 @@ SHARD_API size_t shard_command_count(void);
 SHARD_API const shard_command *shard_command_at(size_t i);
 
 /*
- * Finds the keys of a command line, as COMMAND GETKEYS would.
+ * Finds the keys of a command line, as COMMAND GETKEYS would; where that errs
+ * (PFMERGE without sources, XREADGROUP with a group named "streams", GEORADIUS
+ * with both STORE and STOREDIST), as the server itself does when it routes.
+ * The channels of SPUBLISH and SSUBSCRIBE, which live in slots too, count as
+ * keys. Too many words are the server's business.
  * Out: RANGES, at most SHARD_KEY_RANGES_MAX, in the order of the command's
- * key specifications. Returns the number of ranges; 0 where it has no keys;
+ * key specifications. Returns the number of ranges; 0 where it has no keys
+ * (EVAL and FCALL with a numkeys that is wrong, too: the server answers);
  * -1 where the line is malformed (a numkeys that is no number, too few words).
  */
 SHARD_API int shard_command_keys(const shard_command *command, int argc, const char *const argv[],
@@ -95,6 +101,16 @@ SHARD_API int shard_command_keys(const shard_command *command, int argc, const c
  */
 SHARD_API bool shard_command_idempotent(const shard_command *command, int argc, const char *const argv[],
 					const size_t argvlen[]);
+
+/*
+ * Whether this very command line may wait on the server: a command with
+ * SHARD_CMD_BLOCKING, but XREAD and XREADGROUP only with their BLOCK option.
+ * Out: *TIMEOUT_MS (TIMEOUT_MS may be NULL), the time-out that the line names
+ * in milliseconds, rounded up and at most 2^53. 0: it waits for ever, or the
+ * time-out cannot be read, or it does not wait.
+ */
+SHARD_API bool shard_command_blocks(const shard_command *command, int argc, const char *const argv[],
+				    const size_t argvlen[], long long *timeout_ms);
 
 #ifdef __cplusplus
 }
