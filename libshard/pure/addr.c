@@ -26,7 +26,7 @@ static bool host_letter(unsigned char c)
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (c && strchr(".-_:%", c));
 }
 
-bool shard__host_ok(struct shard__text text)
+static bool letters_ok(struct shard__text text)
 {
 	if (!text.len || text.len >= SHARD__HOST_SIZE)
 		return false;
@@ -39,7 +39,7 @@ bool shard__host_ok(struct shard__text text)
 
 bool shard__ipv6_ok(struct shard__text text)
 {
-	if (!shard__host_ok(text))
+	if (!letters_ok(text))
 		return false;
 	const char *zone = memchr(text.at, '%', text.len);
 	size_t len = zone ? (size_t)(zone - text.at) : text.len;
@@ -53,6 +53,14 @@ bool shard__ipv6_ok(struct shard__text text)
 	address[len] = '\0';
 	struct in6_addr in6;
 	return inet_pton(AF_INET6, address, &in6) == 1;
+}
+
+bool shard__host_ok(struct shard__text text)
+{
+	if (!letters_ok(text))
+		return false;
+	bool like_ipv6 = memchr(text.at, ':', text.len) || memchr(text.at, '%', text.len);
+	return !like_ipv6 || shard__ipv6_ok(text);
 }
 
 bool shard__cut_last(struct shard__text text, char separator, struct shard__text *head, struct shard__text *tail)
@@ -113,7 +121,7 @@ static bool split_plain(struct shard__text text, struct shard__text *host, struc
 	*host = alone;
 	if (!shard__cut_last(text, ':', host, port))
 		return shard__host_ok(*host);
-	if (memchr(host->at, ':', host->len) && !shard__ipv6_ok(*host)) {
+	if (memchr(host->at, ':', host->len) && !shard__host_ok(*host)) {
 		*host = alone;
 		*port = (struct shard__text){NULL, 0};
 		return shard__ipv6_ok(alone);

@@ -21,7 +21,7 @@ struct shard__text {
 /* A decimal number of digits alone, at most MAX. Returns whether TEXT is one. */
 bool shard__number(struct shard__text text, uint64_t max, uint64_t *number);
 
-/* Whether TEXT has the length and the letters of a host name or an IP address (a zone too); nothing is resolved. */
+/* Whether TEXT has the length and the letters of a host name, or is an IP address; nothing is resolved. */
 bool shard__host_ok(struct shard__text text);
 
 /* Whether TEXT is an IPv6 address, with or without a zone (%eth0). */

@@ -120,10 +120,10 @@ static int parse_seed(struct parser *p, struct shard__text text)
 	char host[SHARD__HOST_SIZE];
 	uint16_t port;
 	size_t number = uri->seed_count + 1;
+	if (text.len && *text.at != '[' && count(text, ':') > 1)
+		return refuse(p, "host %zu: an IPv6 address must stand in brackets", number);
 	if (!text.len || *text.at == ':')
 		return refuse(p, "host %zu is empty", number);
-	if (*text.at != '[' && count(text, ':') > 1)
-		return refuse(p, "host %zu: an IPv6 address must stand in brackets", number);
 	if (!shard_split_addr(text.at, text.len, DEFAULT_PORT, host, sizeof(host), &port))
 		return refuse(p, "host %zu is not HOST or HOST:PORT (1 to 65535)", number);
 	char *copy = strdup(host);
