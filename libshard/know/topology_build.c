@@ -77,6 +77,7 @@ static int resolve(struct shard__builder *b, const struct shard__announced *a, s
 		use_asked(b, address);
 	} else if (a->host.len < sizeof(address->host) && (path || shard__host_ok(a->host))) {
 		memcpy(address->host, a->host.at, a->host.len);
+		address->port = path ? 0 : address->port;
 	} else {
 		return shard__builder_refuse(b, "a node's address is malformed");
 	}

@@ -22,12 +22,11 @@ enum command_spec_find { SPEC_RANGE, SPEC_KEYNUM };
 
 /* A key specification of Redis 7 (https://redis.io/docs/reference/key-specs). Unknown ones are not in the table. */
 struct command_spec {
-	const char *keyword; /* the keys begin behind this word (lower case); NULL: at the position */
+	const char *keyword; /* the keys begin behind this word (lower case), if it is there; NULL: at the position */
 	int8_t position;     /* with a keyword: where the search begins; negative: from the end, backwards */
 	uint8_t find;        /* enum command_spec_find */
 	int8_t a, b;
 	int8_t step;
-	bool incomplete; /* it is no error when it finds nothing */
 };
 
 extern const struct command_spec command_specs[];

@@ -93,15 +93,20 @@ static int find_by_specs(const shard_command *command, const struct command_line
 			 shard_key_range ranges[SHARD_KEY_RANGES_MAX])
 {
 	const struct command_spec *spec = &command_specs[command->first_spec];
+	bool is_empty = false;
 	int count = 0;
 	for (int i = 0; i < command->spec_count && count < SHARD_KEY_RANGES_MAX; i++, spec++) {
 		int position = spec->keyword ? find_keyword(spec, line) + 1 : spec->position;
-		if (position > 0 && apply(spec, position, line, &ranges[count]))
+		if (position == 0)
+			continue;
+		if (apply(spec, position, line, &ranges[count]))
 			count++;
-		else if (!spec->incomplete && !is_empty_list(spec, position, line->argc))
+		else if (is_empty_list(spec, position, line->argc))
+			is_empty = true;
+		else
 			return -1;
 	}
-	return count;
+	return count > 0 || is_empty ? count : -1;
 }
 
 static int one_key(shard_key_range ranges[], int count, int place)
@@ -126,14 +131,12 @@ static int find_sort(const struct command_line *line, shard_key_range ranges[])
 	return store ? one_key(ranges, count, store) : count;
 }
 
-/* MIGRATE host port "" db timeout ... KEYS key...: with a key in the third place, KEYS is an error of syntax. */
+/* MIGRATE host port key ... or MIGRATE host port "" ... KEYS key...; both at once is an error of syntax. */
 static int find_migrate(const struct command_line *line, shard_key_range ranges[])
 {
-	for (int i = 6; i < line->argc; i++) {
+	for (int i = 6; i + 1 < line->argc; i++) {
 		if (command_is(line, i, "keys")) {
 			if (command_len(line, 3) > 0)
-				break;
-			if (i + 1 == line->argc)
 				return -1;
 			ranges[0] = (shard_key_range){i + 1, line->argc - 1, 1};
 			return 1;

@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: MIT */
+/* Making, running and ending a client; watches and timers. */
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "client/internal.h"
+#include "pure/resp.h"
+
+/* ---- forks ---- */
+
+static unsigned fork_generation;
+static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
+
+static void forked_in_child(void)
+{
+	fork_generation++;
+}
+
+static void watch_forks(void)
+{
+	pthread_atfork(NULL, NULL, forked_in_child);
+}
+
+bool client_forked(const shard_client *client)
+{
+	return client->fork_generation != fork_generation;
+}
+
+/* ---- making ---- */
+
+void shard_options_init(shard_options *options)
+{
+	*options = (shard_options){
+		.timeout_ms = 5000,
+		.connect_timeout_ms = 1000,
+		.refresh_ms = 60000,
+		.pause_ms = 1000,
+	};
+}
+
+uint32_t client_random(shard_client *client)
+{
+	uint64_t x = client->random;
+
+	/* xorshift64 (Marsaglia): jitter and choices, no secrets */
+	x ^= x << 13;
+	x ^= x >> 7;
+	x ^= x << 17;
+	client->random = x;
+	return (uint32_t)(x >> 32);
+}
+
+static bool append_command(char **text, size_t *len, unsigned *count, int argc, const char *const argv[])
+{
+	size_t size = resp_command_size(argc, argv, NULL);
+	char *grown = malloc(*len + size);
+
+	if (!grown)
+		return false;
+	if (*len) {
+		memcpy(grown, *text, *len);
+		explicit_bzero(*text, *len);
+	}
+	free(*text);
+	resp_command_write(grown + *len, argc, argv, NULL);
+	*text = grown;
+	*len += size;
+	++*count;
+	return true;
+}
+
+/* What is said first on each connection. */
+static bool make_greeting(const shard_uri *uri, bool replica, char **text, size_t *len, unsigned *count)
+{
+	const char *const named[] = {"AUTH", uri->user, uri->password};
+	const char *const plain[] = {"AUTH", uri->password};
+	const char *const readonly[] = {"READONLY"};
+	char db[16];
+	const char *const select[] = {"SELECT", db};
+	bool ok = true;
+
+	snprintf(db, sizeof(db), "%d", uri->db);
+	if (uri->password && uri->user && *uri->user)
+		ok = append_command(text, len, count, 3, named);
+	else if (uri->password)
+		ok = append_command(text, len, count, 2, plain);
+	if (ok && uri->db)
+		ok = append_command(text, len, count, 2, select);
+	if (ok && replica)
+		ok = append_command(text, len, count, 1, readonly);
+	return ok;
+}
+
+static bool add_seeds(shard_client *client, const shard_uri *uri)
+{
+	client->seeds = calloc(uri->seed_count, sizeof(struct client_node *));
+	if (!client->seeds)
+		return false;
+	for (size_t i = 0; i < uri->seed_count; i++) {
+		struct client_node *node = node_get(client, uri->seed[i].host, uri->seed[i].port);
+
+		if (!node)
+			return false;
+		node->seed = true;
+		client->seeds[client->seed_count++] = node;
+	}
+	return true;
+}
+
+static void silence_due(struct timer *timer)
+{
+	shard_client *client = list_entry(timer, shard_client, silence_timer);
+
+	node_check_silence(client);
+	if (client->pending)
+		timer_start(&client->loop.wheel, timer, client->loop.now + client->pause_ms / 4 + 1);
+}
+
+static bool init_parts(shard_client *client, const shard_options *options)
+{
+	const shard_uri *uri = options->uri;
+
+	list_init(&client->nodes);
+	list_init(&client->waiting);
+	list_init(&client->map_waiting);
+	list_init(&client->group_waiting);
+	list_init(&client->ended);
+	list_init(&client->dirty);
+	list_init(&client->scans);
+	for (unsigned i = 0; i < SIZE_CLASSES; i++)
+		list_init(&client->free[i]);
+	timer_init(&client->silence_timer, silence_due);
+	map_init(client);
+	if (getrandom(&client->random, sizeof(client->random), GRND_NONBLOCK) < 0)
+		client->random = client->loop.now;
+	client->random |= 1;
+	client->seed_at = 0;
+	return make_greeting(uri, false, &client->greeting, &client->greeting_len, &client->greeting_replies) &&
+	       make_greeting(uri, true, &client->greeting_replica, &client->greeting_replica_len,
+			     &client->greeting_replica_replies) &&
+	       add_seeds(client, uri) &&
+	       (!options->topology || map_install(client, shard_topology_ref(options->topology), 0));
+}
+
+int shard_client_create(shard_client **out, const shard_options *options)
+{
+	shard_client *client;
+
+	*out = NULL;
+	if (!options->uri || !options->timeout_ms || !options->connect_timeout_ms || !options->pause_ms)
+		return SHARD_EINVAL;
+	if (options->uri->scheme == SHARD_SCHEME_REDISS || options->uri->scheme == SHARD_SCHEME_TWEMPROXY)
+		return SHARD_EUNSUPPORTED;
+	if (!options->uri->seed_count)
+		return SHARD_EINVAL;
+	pthread_once(&fork_once, watch_forks);
+	client = calloc(1, sizeof(*client));
+	if (!client)
+		return SHARD_ENOMEM;
+	client->fork_generation = fork_generation;
+	client->timeout_ms = options->timeout_ms;
+	client->connect_timeout_ms = options->connect_timeout_ms;
+	client->refresh_ms = options->refresh_ms;
+	client->pause_ms = options->pause_ms;
+	client->lazy = options->lazy;
+	client->address_map = options->address_map;
+	client->address_ctx = options->address_ctx;
+	if (loop_init(&client->loop) < 0) {
+		free(client);
+		return SHARD_ENOMEM;
+	}
+	if (!init_parts(client, options)) {
+		shard_client_destroy(client);
+		return SHARD_ENOMEM;
+	}
+	*out = client;
+	return SHARD_OK;
+}
+
+/* ---- ending ---- */
+
+static void cancel_list(struct list *list)
+{
+	while (!list_empty(list))
+		request_fail(list_entry(list->next, struct shard_request, item.link), SHARD_ECANCELED,
+			     "the client was closed");
+}
+
+/* Everything on a connection is given up; what it still owes is forgotten with it. */
+static void cancel_conns(shard_client *client)
+{
+	for (struct list *l = client->nodes.next; l != &client->nodes; l = l->next) {
+		struct client_node *node = list_entry(l, struct client_node, all);
+
+		while (!list_empty(&node->conns))
+			conn_fail(list_entry(node->conns.next, struct conn, links), SHARD_ECONNECT,
+				  "the client was closed");
+	}
+}
+
+static void free_requests(shard_client *client)
+{
+	for (unsigned i = 0; i < SIZE_CLASSES; i++)
+		while (!list_empty(&client->free[i]))
+			free(list_entry(list_pop(&client->free[i]), struct shard_request, item.link));
+}
+
+static void wipe(char *text, size_t len)
+{
+	if (text)
+		explicit_bzero(text, len);
+	free(text);
+}
+
+void shard_client_destroy(shard_client *client)
+{
+	if (!client)
+		return;
+	client->destroying = true;
+	client->loop.forked = client_forked(client);
+	scan_cancel_all(client);
+	for (bool more = true; more;) {
+		cancel_conns(client);
+		cancel_list(&client->waiting);
+		cancel_list(&client->map_waiting);
+		group_fail_waiting(client, SHARD_ECANCELED, "the client was closed");
+		more = !list_empty(&client->ended);
+		request_call_ended(client);
+	}
+	map_finish(client);
+	node_destroy_all(client);
+	free_requests(client);
+	loop_finish(&client->loop);
+	wipe(client->greeting, client->greeting_len);
+	wipe(client->greeting_replica, client->greeting_replica_len);
+	free(client->seeds);
+	free(client);
+}
+
+/* ---- running ---- */
+
+void client_touched(shard_client *client)
+{
+	if (client->embedded && !client->loop.in_tick)
+		loop_arm(&client->loop, true);
+}
+
+static void tick(shard_client *client, int timeout_ms)
+{
+	node_flush(client);
+	if (!list_empty(&client->ended))
+		timeout_ms = 0;
+	loop_tick(&client->loop, timeout_ms);
+	client->loop.in_tick = true;
+	request_call_ended(client);
+	node_flush(client);
+	client->loop.in_tick = false;
+	if (client->embedded)
+		loop_arm(&client->loop, !list_empty(&client->ended));
+}
+
+static int until_next(shard_client *client)
+{
+	uint64_t next = wheel_next(&client->loop.wheel), now = loop_now(&client->loop);
+
+	if (next == UINT64_MAX)
+		return -1;
+	if (next <= now)
+		return 0;
+	/* The clock is cut to milliseconds: one more, or the last one is spent waking up. */
+	return next - now < 60000 ? (int)(next - now) + 1 : 60000;
+}
+
+int shard_client_process(shard_client *client)
+{
+	if (client_forked(client))
+		return SHARD_EFORK;
+	tick(client, 0);
+	return SHARD_OK;
+}
+
+int shard_client_wait(shard_client *client, int timeout_ms)
+{
+	int next;
+
+	if (client_forked(client))
+		return SHARD_EFORK;
+	next = until_next(client);
+	tick(client, timeout_ms < 0 || (next >= 0 && next < timeout_ms) ? next : timeout_ms);
+	return SHARD_OK;
+}
+
+int shard_client_run(shard_client *client)
+{
+	client->stopped = false;
+	while (!client->stopped && (client->pending || client->watches)) {
+		int error = shard_client_wait(client, -1);
+
+		if (error)
+			return error;
+	}
+	return SHARD_OK;
+}
+
+void shard_client_stop(shard_client *client)
+{
+	client->stopped = true;
+}
+
+int shard_client_fd(shard_client *client)
+{
+	int fd = loop_embed(&client->loop);
+
+	client->embedded = fd >= 0;
+	return fd;
+}
+
+size_t shard_client_pending(const shard_client *client)
+{
+	return client->pending;
+}
+
+/* ---- watches and timers ---- */
+
+struct shard_watch {
+	struct list grave; /* first: loop_bury() */
+	struct loop_source source;
+	shard_client *client;
+	void (*callback)(void *ctx, uint32_t events);
+	void *ctx;
+};
+
+static void watch_ready(struct loop_source *source, uint32_t events)
+{
+	struct shard_watch *watch = list_entry(source, struct shard_watch, source);
+
+	watch->callback(watch->ctx, events);
+}
+
+shard_watch *shard_watch_add(shard_client *client, int fd, uint32_t events,
+			     void (*callback)(void *ctx, uint32_t events), void *ctx)
+{
+	struct shard_watch *watch = calloc(1, sizeof(*watch));
+
+	if (!watch)
+		return NULL;
+	watch->source = (struct loop_source){.ready = watch_ready, .fd = fd};
+	watch->client = client;
+	watch->callback = callback;
+	watch->ctx = ctx;
+	if (loop_add(&client->loop, &watch->source, events) < 0) {
+		int error = errno;
+
+		free(watch);
+		errno = error;
+		return NULL;
+	}
+	client->watches++;
+	return watch;
+}
+
+int shard_watch_set(shard_watch *watch, uint32_t events)
+{
+	return loop_set(&watch->client->loop, &watch->source, events);
+}
+
+void shard_watch_remove(shard_watch *watch)
+{
+	if (!watch)
+		return;
+	loop_remove(&watch->client->loop, &watch->source);
+	watch->client->watches--;
+	loop_bury(&watch->client->loop, watch);
+}
+
+struct shard_timer {
+	struct timer timer;
+	shard_client *client;
+	void (*callback)(void *ctx);
+	void *ctx;
+};
+
+static void user_timer_expired(struct timer *timer)
+{
+	struct shard_timer *own = list_entry(timer, struct shard_timer, timer);
+	void (*callback)(void *ctx) = own->callback;
+	void *ctx = own->ctx;
+
+	own->client->watches--;
+	free(own);
+	callback(ctx);
+}
+
+shard_timer *shard_timer_add(shard_client *client, unsigned ms, void (*callback)(void *ctx), void *ctx)
+{
+	struct shard_timer *timer = malloc(sizeof(*timer));
+
+	if (!timer)
+		return NULL;
+	timer_init(&timer->timer, user_timer_expired);
+	timer->client = client;
+	timer->callback = callback;
+	timer->ctx = ctx;
+	timer_start(&client->loop.wheel, &timer->timer, loop_now(&client->loop) + ms);
+	client->watches++;
+	client_touched(client);
+	return timer;
+}
+
+void shard_timer_cancel(shard_timer *timer)
+{
+	if (!timer)
+		return;
+	timer_stop(&timer->timer);
+	timer->client->watches--;
+	free(timer);
+}

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The client's own structures, shared by the files of this folder:
+ *
+ *   client.c   making, running, ending a client; watches and timers
+ *   node.c     nodes and their connections
+ *   request.c  a request's way: route, queue, reply, policy, end
+ *   submit.c   commands to requests: keys, slots, where to
+ *   group.c    one call that becomes several requests
+ *   multi.c    MULTI ... EXEC blocks
+ *   map.c      the topology: fetching, patching, waking who waits for it
+ *   scan.c     listing
+ *   sync.c     blocking calls
+ */
+#ifndef SHARD_CLIENT_INTERNAL_H
+#define SHARD_CLIENT_INTERNAL_H
+
+#include <shard/client.h>
+#include <shard/command.h>
+
+#include "base/list.h"
+#include "io/conn.h"
+#include "io/loop.h"
+#include "know/policy.h"
+#include "know/topology.h"
+
+struct client_node;
+struct group;
+struct multi;
+
+/* Which of a node's connections a request takes. */
+enum lane {
+	LANE_DATA,    /* the shared one */
+	LANE_REPLICA, /* shared, READONLY */
+	LANE_OWN      /* one of its own: blocking commands */
+};
+
+enum request_state {
+	STATE_NEW,
+	STATE_CONN,    /* in a connection's queue, or sent */
+	STATE_PAUSED,  /* in client->waiting, its timer wakes it */
+	STATE_MAP,     /* in client->map_waiting */
+	STATE_LOOKUP,  /* its keys are being asked for (COMMAND GETKEYS); `owed` means the answer */
+	STATE_ENDED,   /* given up; in client->ended until the tick calls it back */
+	STATE_DEAD     /* called back; a connection still owes its reply */
+};
+
+/* Private flags, above those of enum shard_call_flag. */
+enum {
+	REQ_INTERNAL = 1 << 16, /* not the caller's: not counted */
+	REQ_FIXED = 1 << 17,    /* to `node` and no other */
+	REQ_NEEDS_MAP = 1 << 18, /* may not be sent to a seed on the off chance */
+	REQ_READONLY = 1 << 19   /* changes nothing */
+};
+
+struct shard_request {
+	struct conn_item item; /* first */
+	struct timer timer;    /* the deadline, or the end of a pause if that comes first */
+	struct list end_link;  /* in client->ended */
+	uint64_t deadline;     /* ms; UINT64_MAX: none */
+	shard_client *client;
+	shard_callback callback;
+	void *ctx;
+	struct client_node *node; /* where it is, or was last */
+	struct conn *conn;        /* STATE_CONN only */
+	struct group *group;      /* NULL, or whose part it is; or, with is_group, which it stands for */
+	struct multi *multi;      /* NULL, or what is known of its block */
+	char *cause;              /* malloc'ed: what went wrong last; or NULL */
+	uint32_t flags;
+	uint32_t came_from;    /* serial of the node that was asked before this one, 0: none */
+	uint32_t replies;      /* per try */
+	int32_t slot;          /* -1: none */
+	uint8_t state;
+	uint8_t lane;
+	uint8_t size_class;
+	uint8_t end_error;     /* STATE_ENDED */
+	uint8_t cause_error;   /* what a deadline is reported as, by its cause; 0: SHARD_ETIMEDOUT */
+	bool is_group;
+	bool owed;             /* ended, and still in its connection's `sent` */
+	bool executed_maybe;   /* a try was sent and its outcome is not known */
+	struct policy_request policy;
+	/* the bytes to send follow */
+};
+
+struct client_node {
+	struct list grave; /* first: loop_bury() */
+	struct client_node *hash_next;
+	struct list all; /* in client->nodes */
+	shard_client *client;
+	uint32_t serial;
+	uint32_t refs;     /* requests and others that name it */
+	uint16_t port;
+	bool in_map;
+	bool seed;
+	bool greeted;      /* a connection of it was up once */
+	bool sick;         /* cannot be reached, or is silent */
+	uint8_t failures;
+	uint64_t retry_at; /* no attempt to connect before */
+	uint64_t used_at;  /* when a request was sent last */
+	struct timer probe;
+	struct client_node *probed; /* the replica that is being asked for its ROLE */
+	unsigned probe_turn;
+	struct conn *data, *replica, *idle; /* idle: a LANE_OWN connection to use again */
+	struct list conns;                  /* all, the retired ones too */
+	char *addr;
+	char host[];
+};
+
+#define NODE_BUCKETS 256
+#define SIZE_CLASSES 3
+
+struct map_patch {
+	uint64_t seq;
+	unsigned slot;
+	struct client_node *node;
+};
+
+struct map_waiter {
+	struct list link;
+	shard_callback callback;
+	void *ctx;
+};
+
+struct shard_client {
+	struct loop loop;
+	unsigned fork_generation;
+	bool stopped;
+	bool embedded;
+	bool destroying;
+	uint64_t random;
+
+	unsigned timeout_ms, connect_timeout_ms, refresh_ms, pause_ms;
+	bool lazy;
+	shard_address_map address_map;
+	void *address_ctx;
+	char *greeting, *greeting_replica;
+	size_t greeting_len, greeting_replica_len;
+	unsigned greeting_replies, greeting_replica_replies;
+
+	struct list nodes;
+	struct client_node *bucket[NODE_BUCKETS];
+	uint32_t next_serial;
+	struct client_node **seeds;
+	size_t seed_count, seed_at;
+	size_t seeds_refused; /* in a row */
+	bool ever_up;
+
+	shard_topology *topology;
+	const uint16_t *owners;       /* of topology */
+	struct client_node **node_of; /* a topology's index to a node */
+	size_t node_of_count;
+	bool single;
+
+	/* the refresh */
+	bool refreshing;
+	bool refresh_again;
+	uint64_t refresh_started;  /* ms, the last one */
+	uint64_t refresh_seq;      /* map_seq when the one under way asked */
+	uint64_t map_seq;          /* counts patches */
+	size_t refresh_tries, refresh_refused, refresh_seed;
+	bool refresh_denied;               /* the map may not be asked for */
+	struct client_node *refresh_first; /* to ask before all others, or NULL */
+	struct client_node *refresh_asked; /* who is being asked */
+	char *refresh_why;
+	struct timer refresh_timer; /* when to begin */
+	struct list refresh_waiters;
+	struct map_patch *patch;
+	size_t patch_count, patch_room;
+	void (*on_topology)(void *ctx, shard_topology *topology);
+	void *on_topology_ctx;
+
+	struct list waiting;     /* paused requests */
+	struct list map_waiting; /* requests that want the first map */
+	struct list group_waiting;
+	struct list ended;
+	struct list dirty;       /* connections with something to write */
+	struct list scans;
+	struct timer silence_timer;
+	size_t pending;
+	unsigned watches;
+
+	struct list free[SIZE_CLASSES];
+	size_t free_count[SIZE_CLASSES];
+};
+
+/* ---- client.c ---- */
+uint32_t client_random(shard_client *client);
+bool client_forked(const shard_client *client);
+void client_touched(shard_client *client); /* something was submitted: an embedder's descriptor must fire */
+
+/* ---- node.c ---- */
+struct client_node *node_get(shard_client *client, const char *host, uint16_t port); /* NULL: no memory */
+struct client_node *node_find(shard_client *client, const char *host, uint16_t port);
+struct client_node *node_by_addr(shard_client *client, const char *addr); /* "host:port"; NULL: is none */
+void node_ref(struct client_node *node);
+void node_unref(struct client_node *node); /* NULL is fine */
+void node_destroy_all(shard_client *client);
+/* Takes REQ, which was given up, off its connection. */
+void node_give_up(struct shard_request *req);
+/* Puts REQ in the queue of the node's connection, which is dialled where need be. */
+void node_send(struct client_node *node, struct shard_request *req);
+/* No new request takes CONN; it closes when its last reply has come. */
+void node_retire(struct client_node *node, struct conn *conn);
+void node_flush(shard_client *client);
+void node_check_silence(shard_client *client);
+/* The map is new: silent nodes that lost their slots are given up. */
+void node_map_changed(shard_client *client);
+
+/* ---- request.c ---- */
+struct shard_request *request_create(shard_client *client, size_t len); /* STATE_NEW, bytes to be written */
+char *request_bytes(struct shard_request *req);
+void request_free(struct shard_request *req);
+/* Starts its deadline and sends it on its way. */
+void request_start(struct shard_request *req, unsigned timeout_ms);
+void request_route(struct shard_request *req);
+void request_reply(struct shard_request *req, struct conn *conn, const shard_reply *reply);
+void request_event(struct shard_request *req, enum policy_event_kind kind, const char *why);
+void request_fail(struct shard_request *req, int error, const char *why);
+void request_done(struct shard_request *req, int error, const shard_reply *reply, const char *message);
+void request_wake_all(shard_client *client, bool map_known);
+void request_fail_all_waiting(shard_client *client, int error, const char *why);
+void request_call_ended(shard_client *client);
+
+/* ---- submit.c ---- */
+/*
+ * An internal command to a fixed node, or, NODE NULL, to any one. Answers once whatever happens, from a tick.
+ * Returns SHARD_OK or SHARD_ENOMEM.
+ */
+int submit_internal(shard_client *client, struct client_node *node, unsigned timeout_ms, shard_callback callback,
+		    void *ctx, int argc, const char *const argv[], const size_t argvlen[]);
+struct client_node *node_any_master(shard_client *client);
+
+/* ---- group.c ---- */
+int group_split(shard_client *client, const shard_command *command, const shard_key_range *range, int argc,
+		const char *const argv[], const size_t argvlen[], const shard_call *how, shard_callback callback,
+		void *ctx, shard_request **handle);
+int group_each(shard_client *client, const shard_command *command, bool all_nodes, bool aggregate, int argc,
+	       const char *const argv[], const size_t argvlen[], const shard_call *how, shard_callback callback,
+	       void *ctx, shard_request **handle);
+/* A child asks to be sent one key at a time (TRYAGAIN). Takes REQ. */
+void group_resplit(struct shard_request *req);
+void group_free(struct group *group);
+void group_map_known(shard_client *client);
+void group_cancel(struct shard_request *handle);
+void group_fail_waiting(shard_client *client, int error, const char *why);
+
+/* ---- multi.c ---- */
+/* A reply that is not the block's last. */
+void multi_queued(struct shard_request *req, const shard_reply *reply);
+/* What stands for the block's outcome: EXEC's reply, or the error that spoilt it. */
+const shard_reply *multi_outcome(struct shard_request *req, const shard_reply *exec);
+void multi_reset(struct shard_request *req);
+void multi_free(struct multi *multi);
+
+/* ---- map.c ---- */
+/* Asks for a refresh; FIRST (or NULL) is asked before all others, and at once. */
+void map_refresh(shard_client *client, enum policy_refresh when, struct client_node *first);
+void map_moved(shard_client *client, unsigned slot, struct client_node *node);
+bool map_install(shard_client *client, shard_topology *topology, uint64_t seq); /* takes the reference */
+void map_init(shard_client *client);
+void map_finish(shard_client *client);
+void map_wanted(shard_client *client); /* somebody waits for the first map */
+/* The node that owns SLOT by the map of now, or NULL. */
+static inline struct client_node *map_owner(shard_client *client, int slot)
+{
+	uint16_t owner = client->owners[slot];
+
+	return owner < client->node_of_count ? client->node_of[owner] : NULL;
+}
+struct client_node *map_replica(shard_client *client, int slot); /* a random healthy one, or NULL */
+
+/* ---- scan.c ---- */
+void scan_cancel_all(shard_client *client);
+
+#endif

@@ -1,0 +1,531 @@
+/* SPDX-License-Identifier: MIT */
+/* Nodes and their connections. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/internal.h"
+
+#define RETRY_MIN 10   /* ms between attempts to connect to one node ... */
+#define RETRY_MAX 1000 /* ... doubled up to here */
+#define PROBE_MS 50    /* how often the replicas of a sick master are asked whether they are one now */
+#define PROBE_TIMEOUT_MS 1000
+#define UNUSED_MS 10000 /* a node that no map names is forgotten after this */
+
+static void on_reply(struct conn *conn, struct conn_item *item, const shard_reply *reply, bool last);
+static void on_up(struct conn *conn);
+static void on_down(struct conn *conn, int error, const char *why);
+static void probe_expired(struct timer *timer);
+
+static const struct conn_ops conn_ops = {.reply = on_reply, .up = on_up, .down = on_down};
+
+/* ---- the table ---- */
+
+static unsigned bucket_of(const char *host, uint16_t port)
+{
+	unsigned h = port * 2654435761u;
+
+	for (; *host; host++)
+		h = (h ^ (unsigned char)*host) * 16777619u;
+	return (h ^ h >> 15) % NODE_BUCKETS;
+}
+
+struct client_node *node_find(shard_client *client, const char *host, uint16_t port)
+{
+	struct client_node *node = client->bucket[bucket_of(host, port)];
+
+	while (node && (node->port != port || strcmp(node->host, host)))
+		node = node->hash_next;
+	return node;
+}
+
+struct client_node *node_get(shard_client *client, const char *host, uint16_t port)
+{
+	struct client_node *node = node_find(client, host, port);
+	size_t len = strlen(host);
+	unsigned b;
+
+	if (node)
+		return node;
+	node = calloc(1, sizeof(*node) + 2 * len + 16);
+	if (!node)
+		return NULL;
+	memcpy(node->host, host, len + 1);
+	node->addr = node->host + len + 1;
+	if (port)
+		snprintf(node->addr, len + 8, "%s:%u", host, port);
+	else
+		memcpy(node->addr, host, len + 1);
+	node->port = port;
+	node->client = client;
+	node->serial = ++client->next_serial;
+	node->used_at = loop_now(&client->loop);
+	list_init(&node->conns);
+	timer_init(&node->probe, probe_expired);
+	list_push(&client->nodes, &node->all);
+	b = bucket_of(host, port);
+	node->hash_next = client->bucket[b];
+	client->bucket[b] = node;
+	return node;
+}
+
+struct client_node *node_by_addr(shard_client *client, const char *addr)
+{
+	char host[256];
+	uint16_t port;
+
+	if (addr[0] == '/')
+		return node_get(client, addr, 0);
+	if (!shard_split_addr(addr, strlen(addr), 0, host, sizeof(host), &port) || !host[0])
+		return NULL;
+	return node_get(client, host, port);
+}
+
+void node_ref(struct client_node *node)
+{
+	node->refs++;
+}
+
+void node_unref(struct client_node *node)
+{
+	if (node)
+		node->refs--;
+}
+
+static void node_free(struct client_node *node)
+{
+	struct client_node **at = &node->client->bucket[bucket_of(node->host, node->port)];
+
+	while (*at != node)
+		at = &(*at)->hash_next;
+	*at = node->hash_next;
+	list_remove(&node->all);
+	timer_stop(&node->probe);
+	while (!list_empty(&node->conns))
+		conn_destroy(list_entry(node->conns.next, struct conn, links));
+	loop_bury(&node->client->loop, node);
+}
+
+void node_destroy_all(shard_client *client)
+{
+	while (!list_empty(&client->nodes))
+		node_free(list_entry(client->nodes.next, struct client_node, all));
+}
+
+static void reap(struct client_node *node, uint64_t now)
+{
+	if (!node->refs && !node->in_map && !node->seed && now - node->used_at >= UNUSED_MS)
+		node_free(node);
+}
+
+/* ---- connections ---- */
+
+static struct conn *open_conn(struct client_node *node, enum lane lane)
+{
+	shard_client *client = node->client;
+	struct conn *conn;
+
+	if (lane == LANE_REPLICA)
+		conn = conn_create(&client->loop, &conn_ops, node, client->greeting_replica,
+				   client->greeting_replica_len, client->greeting_replica_replies);
+	else
+		conn = conn_create(&client->loop, &conn_ops, node, client->greeting, client->greeting_len,
+				   client->greeting_replies);
+	if (!conn)
+		return NULL;
+	list_push(&node->conns, &conn->links);
+	conn_open(conn, node->host, node->port, client->connect_timeout_ms);
+	return conn;
+}
+
+static struct conn *own_conn(struct client_node *node)
+{
+	struct conn *conn = node->idle;
+
+	node->idle = NULL;
+	return conn ? conn : open_conn(node, LANE_OWN);
+}
+
+static struct conn *lane_conn(struct client_node *node, enum lane lane)
+{
+	struct conn **slot = lane == LANE_REPLICA ? &node->replica : &node->data;
+
+	if (lane == LANE_OWN)
+		return own_conn(node);
+	if (!*slot)
+		*slot = open_conn(node, lane);
+	return *slot;
+}
+
+static void mark_dirty(shard_client *client, struct conn *conn)
+{
+	if (!conn->dirty) {
+		conn->dirty = true;
+		list_push(&client->dirty, &conn->dirty_link);
+	}
+}
+
+static bool may_dial(struct client_node *node, enum lane lane)
+{
+	if (lane == LANE_DATA && node->data)
+		return true;
+	if (lane == LANE_REPLICA && node->replica)
+		return true;
+	return loop_now(&node->client->loop) >= node->retry_at;
+}
+
+static void move_to(struct shard_request *req, struct client_node *node)
+{
+	if (req->node == node)
+		return;
+	node->refs++;
+	if (req->node)
+		req->node->refs--;
+	req->node = node;
+}
+
+static void pause_until(struct shard_request *req, uint64_t due)
+{
+	req->state = STATE_PAUSED;
+	list_push(&req->client->waiting, &req->item.link);
+	timer_start(&req->client->loop.wheel, &req->timer, due < req->deadline ? due : req->deadline);
+}
+
+void node_send(struct client_node *node, struct shard_request *req)
+{
+	shard_client *client = node->client;
+	struct conn *conn;
+
+	move_to(req, node);
+	if (!may_dial(node, req->lane)) {
+		pause_until(req, node->retry_at);
+		return;
+	}
+	conn = lane_conn(node, req->lane);
+	if (!conn) {
+		request_fail(req, SHARD_ENOMEM, NULL);
+		return;
+	}
+	node->used_at = client->loop.now;
+	req->state = STATE_CONN;
+	req->conn = conn;
+	req->item.replies = req->replies;
+	conn_push(conn, &req->item);
+	mark_dirty(client, conn);
+}
+
+static bool attached(const struct client_node *node, const struct conn *conn)
+{
+	return conn == node->data || conn == node->replica || conn == node->idle;
+}
+
+static void detach(struct client_node *node, struct conn *conn)
+{
+	if (conn == node->data)
+		node->data = NULL;
+	if (conn == node->replica)
+		node->replica = NULL;
+	if (conn == node->idle)
+		node->idle = NULL;
+}
+
+void node_retire(struct client_node *node, struct conn *conn)
+{
+	struct list queued;
+
+	detach(node, conn);
+	list_init(&queued);
+	list_splice(&queued, &conn->queue);
+	while (!list_empty(&queued))
+		request_route(list_entry(list_pop(&queued), struct shard_request, item.link));
+}
+
+void node_give_up(struct shard_request *req)
+{
+	struct conn *conn = req->conn;
+
+	req->owed = false;
+	if (!req->item.sent) {
+		conn_unqueue(conn, &req->item);
+		if (req->lane != LANE_OWN)
+			return;
+	} else if (req->lane != LANE_OWN) {
+		req->owed = true;
+		return;
+	}
+	/* Closing tells the server that nobody waits any more. */
+	list_remove(&req->item.link);
+	detach(req->node, conn);
+	conn_destroy(conn);
+}
+
+void node_flush(shard_client *client)
+{
+	while (!list_empty(&client->dirty)) {
+		struct conn *conn = list_entry(list_pop(&client->dirty), struct conn, dirty_link);
+
+		conn->dirty = false;
+		conn_flush(conn);
+	}
+}
+
+static void recovered(struct client_node *node)
+{
+	node->sick = false;
+	node->failures = 0;
+	node->retry_at = 0;
+	timer_stop(&node->probe);
+}
+
+static void on_reply(struct conn *conn, struct conn_item *item, const shard_reply *reply, bool last)
+{
+	struct client_node *node = conn->owner;
+	struct shard_request *req = list_entry(item, struct shard_request, item);
+	bool own = req->lane == LANE_OWN;
+
+	if (conn->hold) {
+		conn->hold = false;
+		recovered(node);
+		mark_dirty(node->client, conn);
+	}
+	if (!last) {
+		multi_queued(req, reply);
+		return;
+	}
+	request_reply(req, conn, reply);
+	if (conn->state == CONN_CLOSED || attached(node, conn))
+		return;
+	if (own && !node->idle)
+		node->idle = conn;
+	else if (own || (list_empty(&conn->sent) && list_empty(&conn->queue)))
+		conn_destroy(conn);
+}
+
+static void on_up(struct conn *conn)
+{
+	struct client_node *node = conn->owner;
+
+	recovered(node);
+	node->greeted = true;
+	node->client->ever_up = true;
+	node->client->seeds_refused = 0;
+}
+
+/* ---- trouble ---- */
+
+static void note_failure(struct client_node *node, bool was_up)
+{
+	unsigned wait = RETRY_MIN << (node->failures < 7 ? node->failures : 7);
+
+	/* A connection that had been up is tried again at once. */
+	if (was_up)
+		return;
+	if (node->failures < 255)
+		node->failures++;
+	if (wait > RETRY_MAX)
+		wait = RETRY_MAX;
+	node->retry_at = node->client->loop.now + wait / 2 + client_random(node->client) % (wait / 2 + 1);
+}
+
+static void become_sick(struct client_node *node)
+{
+	node->sick = true;
+	if (!timer_armed(&node->probe))
+		timer_start(&node->client->loop.wheel, &node->probe, node->client->loop.now + PROBE_MS / 2);
+}
+
+/* What becomes of a request whose connection is gone. */
+static void lose(struct shard_request *req, int error, bool was_up, bool head, const char *why)
+{
+	if (req->state == STATE_DEAD) {
+		request_free(req);
+		return;
+	}
+	if (req->state == STATE_ENDED) {
+		req->owed = false;
+		return;
+	}
+	req->conn = NULL;
+	req->state = STATE_NEW;
+	if (error == SHARD_EPROTOCOL && head)
+		request_fail(req, SHARD_EPROTOCOL, why);
+	else if (req->item.sent)
+		request_event(req, EVENT_LOST_SENT, why);
+	else if (error == SHARD_EAUTH)
+		request_event(req, EVENT_AUTH, why);
+	else if (was_up)
+		request_event(req, EVENT_LOST_UNSENT, why);
+	else
+		request_event(req, error == SHARD_ERESOLVE ? EVENT_RESOLVE : EVENT_CONNECT, why);
+}
+
+static void count_refusal(struct client_node *node, struct conn *conn, int error)
+{
+	if (node->seed && (conn->refused || error == SHARD_ERESOLVE))
+		node->client->seeds_refused++;
+}
+
+static void on_down(struct conn *conn, int error, const char *why)
+{
+	struct client_node *node = conn->owner;
+	shard_client *client = node->client;
+	bool was_up = conn->last_read != 0, head = true;
+	struct list sent, queue;
+	char text[512];
+
+	snprintf(text, sizeof(text), "%s: %s", node->addr, why);
+	list_init(&sent);
+	list_init(&queue);
+	list_splice(&sent, &conn->sent);
+	list_splice(&queue, &conn->queue);
+	detach(node, conn);
+	if (error == SHARD_ECONNECT || error == SHARD_ERESOLVE) {
+		note_failure(node, was_up);
+		if (!was_up)
+			become_sick(node);
+	}
+	if (!was_up)
+		count_refusal(node, conn, error);
+	if (node->in_map && was_up)
+		map_refresh(client, REFRESH_NOW, NULL);
+	while (!list_empty(&sent)) {
+		lose(list_entry(list_pop(&sent), struct shard_request, item.link), error, was_up, head, text);
+		head = false;
+	}
+	while (!list_empty(&queue))
+		lose(list_entry(list_pop(&queue), struct shard_request, item.link), error, was_up, false, text);
+	conn_destroy(conn);
+}
+
+/* ---- silence ---- */
+
+static uint64_t silent_for(const struct conn *conn, uint64_t now)
+{
+	uint64_t since = conn->last_read > conn->oldest_sent ? conn->last_read : conn->oldest_sent;
+
+	return conn->state == CONN_UP && !list_empty(&conn->sent) && now > since ? now - since : 0;
+}
+
+static void check_conn(struct client_node *node, struct conn *conn, uint64_t now)
+{
+	shard_client *client = node->client;
+	uint64_t silent = conn ? silent_for(conn, now) : 0;
+
+	if (silent < client->pause_ms)
+		return;
+	if (conn == node->replica || silent >= client->timeout_ms) {
+		become_sick(node);
+		conn_fail(conn, SHARD_ECONNECT, "no answer in time");
+		return;
+	}
+	/* What is not sent yet may still go elsewhere. */
+	conn->hold = true;
+	become_sick(node);
+	map_refresh(client, REFRESH_NOW, NULL);
+}
+
+void node_check_silence(shard_client *client)
+{
+	uint64_t now = client->loop.now;
+
+	for (struct list *l = client->nodes.next, *next; l != &client->nodes; l = next) {
+		struct client_node *node = list_entry(l, struct client_node, all);
+
+		next = l->next;
+		node->refs++;
+		check_conn(node, node->data, now);
+		check_conn(node, node->replica, now);
+		node->refs--;
+		reap(node, now);
+	}
+}
+
+static bool owns_slots(shard_client *client, const struct client_node *node)
+{
+	for (unsigned slot = 0; slot < SHARD_SLOTS; slot++)
+		if (map_owner(client, (int)slot) == node)
+			return true;
+	return false;
+}
+
+void node_map_changed(shard_client *client)
+{
+	for (struct list *l = client->nodes.next, *next; l != &client->nodes; l = next) {
+		struct client_node *node = list_entry(l, struct client_node, all);
+
+		next = l->next;
+		if (!node->data || !node->data->hold || owns_slots(client, node))
+			continue;
+		node->refs++;
+		conn_fail(node->data, SHARD_ECONNECT, "it went silent and was replaced");
+		node->refs--;
+	}
+}
+
+/* ---- has a replica been promoted? ---- */
+
+static void probe_answered(void *ctx, const shard_result *result)
+{
+	struct client_node *node = ctx, *replica = node->probed;
+
+	node->probed = NULL;
+	if (result->error == SHARD_OK && result->reply->type == SHARD_REPLY_ARRAY && result->reply->len &&
+	    shard_reply_is(&result->reply->element[0], "master") && node->sick)
+		map_refresh(node->client, REFRESH_NOW, replica);
+	node_unref(replica);
+	node_unref(node);
+}
+
+static void probe_replica(struct client_node *node, struct client_node *replica)
+{
+	const char *const role[] = {"ROLE"};
+
+	if (submit_internal(node->client, replica, PROBE_TIMEOUT_MS, probe_answered, node, 1, role, NULL) != SHARD_OK)
+		return;
+	node_ref(node);
+	node_ref(replica);
+	node->probed = replica;
+}
+
+/* The K-th healthy replica of the master that has INDEX in the map; NULL: it has no more than *COUNT. */
+static struct client_node *healthy_replica(shard_client *client, int index, unsigned k, unsigned *count)
+{
+	*count = 0;
+	for (size_t i = 0; i < client->node_of_count; i++) {
+		struct client_node *other = client->node_of[i];
+
+		if (shard_topology_node(client->topology, i)->master != index || !other || other->sick)
+			continue;
+		if ((*count)++ == k)
+			return other;
+	}
+	return NULL;
+}
+
+/* All of them in turn. */
+static struct client_node *next_replica(struct client_node *node, int index)
+{
+	unsigned count, turn = node->probe_turn++;
+
+	healthy_replica(node->client, index, UINT32_MAX, &count);
+	return count ? healthy_replica(node->client, index, turn % count, &count) : NULL;
+}
+
+static void probe_expired(struct timer *timer)
+{
+	struct client_node *node = list_entry(timer, struct client_node, probe);
+	shard_client *client = node->client;
+	struct client_node *replica = NULL;
+	int index;
+
+	if (!node->sick || !client->topology || client->single || !client->pending)
+		return;
+	index = shard_topology_find_addr(client->topology, node->host, node->port);
+	if (index < 0)
+		return;
+	if (!node->probed)
+		replica = next_replica(node, index);
+	if (replica)
+		probe_replica(node, replica);
+	timer_start(&client->loop.wheel, timer, client->loop.now + PROBE_MS);
+}

@@ -1,0 +1,494 @@
+/* SPDX-License-Identifier: MIT */
+/* A request's way: route, queue, reply, policy, end. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/internal.h"
+
+static const size_t class_size[SIZE_CLASSES] = {64, 256, 1024};
+#define FREE_MAX 4096
+#define SILENCE_TURN(client) ((client)->pause_ms / 4 + 1)
+
+static void timer_expired(struct timer *timer);
+
+char *request_bytes(struct shard_request *req)
+{
+	return (char *)(req + 1);
+}
+
+static struct shard_request *allocate(shard_client *client, size_t len)
+{
+	struct shard_request *req;
+	unsigned class = 0;
+
+	while (class < SIZE_CLASSES && len > class_size[class])
+		class++;
+	if (class < SIZE_CLASSES && client->free_count[class]) {
+		client->free_count[class]--;
+		return list_entry(list_pop(&client->free[class]), struct shard_request, item.link);
+	}
+	req = malloc(sizeof(*req) + (class < SIZE_CLASSES ? class_size[class] : len));
+	if (req)
+		req->size_class = (uint8_t)class;
+	return req;
+}
+
+struct shard_request *request_create(shard_client *client, size_t len)
+{
+	struct shard_request *req = allocate(client, len);
+	uint8_t class;
+
+	if (!req)
+		return NULL;
+	class = req->size_class;
+	memset(req, 0, sizeof(*req));
+	req->size_class = class;
+	list_init(&req->item.link);
+	list_init(&req->end_link);
+	timer_init(&req->timer, timer_expired);
+	req->item.data = request_bytes(req);
+	req->item.len = len;
+	req->client = client;
+	req->replies = 1;
+	req->slot = -1;
+	return req;
+}
+
+void request_free(struct shard_request *req)
+{
+	shard_client *client = req->client;
+	unsigned class = req->size_class;
+
+	node_unref(req->node);
+	if (req->cause)
+		free(req->cause);
+	if (req->multi)
+		multi_free(req->multi);
+	if (class < SIZE_CLASSES && client->free_count[class] < FREE_MAX) {
+		client->free_count[class]++;
+		list_push(&client->free[class], &req->item.link);
+		return;
+	}
+	free(req);
+}
+
+void request_start(struct shard_request *req, unsigned timeout_ms)
+{
+	shard_client *client = req->client;
+	uint64_t now = loop_now(&client->loop);
+
+	req->deadline = timeout_ms ? now + timeout_ms : UINT64_MAX;
+	if (timeout_ms)
+		timer_start(&client->loop.wheel, &req->timer, req->deadline);
+	if (!(req->flags & REQ_INTERNAL))
+		client->pending++;
+	if (!timer_armed(&client->silence_timer))
+		timer_start(&client->loop.wheel, &client->silence_timer, now + SILENCE_TURN(client));
+	if (req->state == STATE_NEW)
+		request_route(req);
+	client_touched(client);
+}
+
+/* ---- routing ---- */
+
+static struct client_node *choose_node(struct shard_request *req)
+{
+	shard_client *client = req->client;
+	struct client_node *node = NULL;
+
+	if (!client->topology)
+		return client->seeds[client->seed_at % client->seed_count];
+	if (client->single || req->slot < 0)
+		return node_any_master(client);
+	if (req->flags & SHARD_REPLICA)
+		node = map_replica(client, req->slot);
+	if (node)
+		req->lane = LANE_REPLICA;
+	else if (req->lane == LANE_REPLICA)
+		req->lane = LANE_DATA;
+	if (!node)
+		node = map_owner(client, req->slot);
+	/* A map that only redirects have drawn has gaps: who is there will know. */
+	return node || !client->lazy ? node : node_any_master(client);
+}
+
+void request_route(struct shard_request *req)
+{
+	shard_client *client = req->client;
+	struct client_node *node;
+	char why[64];
+
+	if (req->flags & REQ_FIXED) {
+		node_send(req->node, req);
+		return;
+	}
+	if (!client->topology && (!client->lazy || (req->flags & REQ_NEEDS_MAP))) {
+		req->state = STATE_MAP;
+		list_push(&client->map_waiting, &req->item.link);
+		map_wanted(client);
+		return;
+	}
+	node = choose_node(req);
+	if (node) {
+		node_send(node, req);
+		return;
+	}
+	if (req->slot >= 0)
+		snprintf(why, sizeof(why), "no node serves slot %d", req->slot);
+	else
+		snprintf(why, sizeof(why), "the map has no master");
+	request_event(req, EVENT_NO_OWNER, why);
+}
+
+/* ---- the end ---- */
+
+void request_done(struct shard_request *req, int error, const shard_reply *reply, const char *message)
+{
+	shard_result result = {
+		.error = error,
+		.reply = reply,
+		.message = message,
+		.node = req->node ? req->node->addr : "",
+		.slot = req->slot,
+	};
+
+	if (!(req->flags & REQ_INTERNAL))
+		req->client->pending--;
+	req->callback(req->ctx, &result);
+}
+
+/* Takes REQ from wherever it is; its callback comes at the end of the tick. */
+static void end_later(struct shard_request *req, int error)
+{
+	shard_client *client = req->client;
+
+	switch (req->state) {
+	case STATE_CONN:
+		node_give_up(req);
+		break;
+	case STATE_PAUSED:
+	case STATE_MAP:
+		list_remove(&req->item.link);
+		break;
+	case STATE_LOOKUP:
+		req->owed = true;
+		break;
+	case STATE_ENDED:
+	case STATE_DEAD:
+		return;
+	default:
+		break;
+	}
+	timer_stop(&req->timer);
+	req->state = STATE_ENDED;
+	req->end_error = (uint8_t)error;
+	list_push(&client->ended, &req->end_link);
+	client_touched(client);
+}
+
+static void set_cause(struct shard_request *req, const char *why, size_t len)
+{
+	char *text = malloc(len + 1);
+
+	if (!text)
+		return;
+	memcpy(text, why, len);
+	text[len] = 0;
+	free(req->cause);
+	req->cause = text;
+}
+
+void request_fail(struct shard_request *req, int error, const char *why)
+{
+	if (why)
+		set_cause(req, why, strlen(why));
+	end_later(req, error);
+}
+
+void request_call_ended(shard_client *client)
+{
+	char message[512];
+
+	while (!list_empty(&client->ended)) {
+		struct shard_request *req = list_entry(list_pop(&client->ended), struct shard_request, end_link);
+		int error = req->end_error;
+
+		if (req->cause)
+			snprintf(message, sizeof(message), "%s: %s", shard_strerror(error), req->cause);
+		else
+			snprintf(message, sizeof(message), "%s", shard_strerror(error));
+		request_done(req, error, NULL, message);
+		req->state = STATE_DEAD;
+		if (req->is_group)
+			group_free(req->group);
+		else if (!req->owed)
+			request_free(req);
+	}
+}
+
+/* ---- time ---- */
+
+static bool may_have_changed(const struct shard_request *req)
+{
+	if (req->flags & REQ_READONLY)
+		return false;
+	return req->executed_maybe || (req->state == STATE_CONN && req->item.sent);
+}
+
+static int deadline_error(const struct shard_request *req)
+{
+	if (may_have_changed(req))
+		return SHARD_EUNKNOWN;
+	if (req->state == STATE_CONN && req->item.sent)
+		return SHARD_ETIMEDOUT;
+	if (req->cause_error)
+		return req->cause_error;
+	if (req->state == STATE_MAP || (req->state == STATE_CONN && req->conn->state != CONN_UP))
+		return SHARD_ECONNECT;
+	return SHARD_ETIMEDOUT;
+}
+
+static void timer_expired(struct timer *timer)
+{
+	struct shard_request *req = list_entry(timer, struct shard_request, timer);
+	shard_client *client = req->client;
+	const char *why = NULL;
+	char text[128];
+
+	if (req->state == STATE_PAUSED && client->loop.now < req->deadline) {
+		list_remove(&req->item.link);
+		if (req->deadline != UINT64_MAX)
+			timer_start(&client->loop.wheel, &req->timer, req->deadline);
+		request_route(req);
+		return;
+	}
+	if (!req->cause || (req->state == STATE_CONN && req->item.sent)) {
+		snprintf(text, sizeof(text), "%s%s in time", req->state == STATE_CONN ? req->node->addr : "no map of the cluster",
+			 req->state == STATE_CONN ? ": no answer" : "");
+		why = text;
+	}
+	request_fail(req, deadline_error(req), why);
+}
+
+static void pause_for(struct shard_request *req, unsigned ms)
+{
+	shard_client *client = req->client;
+	uint64_t due = loop_now(&client->loop) + ms;
+
+	req->state = STATE_PAUSED;
+	list_push(&client->waiting, &req->item.link);
+	timer_start(&client->loop.wheel, &req->timer, due < req->deadline ? due : req->deadline);
+}
+
+/* ---- policy ---- */
+
+static void send_to(struct shard_request *req, struct client_node *node, bool ask)
+{
+	req->came_from = req->node->serial;
+	req->item.asking = ask;
+	if (req->lane == LANE_REPLICA)
+		req->lane = LANE_DATA;
+	node_send(node, req);
+}
+
+static void follow(struct shard_request *req, struct conn *conn, const struct policy_decision *decision,
+		   struct client_node *target)
+{
+	req->item.asking = false;
+	if (req->multi)
+		multi_reset(req);
+	switch (decision->verdict) {
+	case VERDICT_ASK:
+		send_to(req, target, true);
+		return;
+	case VERDICT_REDIRECT:
+		send_to(req, target, false);
+		return;
+	case VERDICT_MASTER:
+		req->flags &= ~(uint32_t)SHARD_REPLICA;
+		request_route(req);
+		return;
+	case VERDICT_RECONNECT:
+		if (conn)
+			node_retire(req->node, conn);
+		node_send(req->node, req);
+		return;
+	case VERDICT_SPLIT:
+		group_resplit(req);
+		return;
+	case VERDICT_PAUSE:
+		pause_for(req, decision->pause_ms);
+		return;
+	case VERDICT_FAIL:
+		request_fail(req, decision->error, NULL);
+		return;
+	case VERDICT_DONE:
+		return;
+	}
+}
+
+void request_event(struct shard_request *req, enum policy_event_kind kind, const char *why)
+{
+	struct policy_event event = {.kind = kind};
+	struct policy_decision decision;
+	shard_client *client = req->client;
+
+	set_cause(req, why, strlen(why));
+	req->state = STATE_NEW;
+	if (kind == EVENT_LOST_SENT)
+		req->executed_maybe = true;
+	req->cause_error = kind == EVENT_NO_OWNER  ? SHARD_ENOROUTE
+			   : kind == EVENT_CONNECT ? SHARD_ECONNECT
+			   : kind == EVENT_RESOLVE ? SHARD_ERESOLVE
+						   : 0;
+	policy_decide(&req->policy, &event, client_random(client), &decision);
+	if (decision.refresh != REFRESH_NO && !(req->flags & REQ_INTERNAL))
+		map_refresh(client, decision.refresh, NULL);
+	/* Without a map another seed is the better try; when all refuse there is nobody to talk to. */
+	if (!client->topology && !(req->flags & REQ_FIXED) && (kind == EVENT_CONNECT || kind == EVENT_RESOLVE)) {
+		client->seed_at++;
+		if (!client->ever_up && client->seeds_refused >= client->seed_count) {
+			request_fail(req, req->cause_error, NULL);
+			return;
+		}
+	}
+	follow(req, NULL, &decision, NULL);
+}
+
+/* The node that a redirect names; NULL: out of memory. */
+static struct client_node *redirect_target(struct shard_request *req, struct policy_redirect *redirect)
+{
+	shard_client *client = req->client;
+
+	if (!redirect->host[0])
+		snprintf(redirect->host, sizeof(redirect->host), "%s", req->node->host);
+	else if (client->address_map)
+		client->address_map(client->address_ctx, redirect->host, sizeof(redirect->host), &redirect->port);
+	return node_get(client, redirect->host, redirect->port);
+}
+
+static void finish_reply(struct shard_request *req, const shard_reply *reply)
+{
+	char message[512];
+
+	timer_stop(&req->timer);
+	if (reply->type != SHARD_REPLY_ERROR) {
+		request_done(req, SHARD_OK, reply, "");
+	} else {
+		snprintf(message, sizeof(message), "%s", reply->str);
+		request_done(req, SHARD_ESERVER, reply, message);
+	}
+	request_free(req);
+}
+
+static void note_error(struct shard_request *req, const shard_reply *reply)
+{
+	char text[512];
+
+	snprintf(text, sizeof(text), "%s: %s", req->node->addr, reply->str);
+	set_cause(req, text, strlen(text));
+	req->cause_error = shard_reply_is_error(reply, "CLUSTERDOWN") ? SHARD_ENOROUTE : 0;
+}
+
+static void error_reply(struct shard_request *req, struct conn *conn, const shard_reply *reply)
+{
+	shard_client *client = req->client;
+	struct policy_event event = {.kind = EVENT_ERROR_REPLY, .text = reply->str, .len = reply->len};
+	struct policy_decision decision;
+	struct policy_redirect redirect;
+	struct client_node *target = NULL;
+
+	policy_parse_redirect(reply->str, reply->len, &redirect);
+	if (redirect.kind != REDIRECT_NONE && !req->policy.once) {
+		target = redirect_target(req, &redirect);
+		if (!target) {
+			request_fail(req, SHARD_ENOMEM, NULL);
+			return;
+		}
+		event.same_address = target == req->node;
+		event.ping_pong = target->serial == req->came_from;
+	}
+	req->policy.on_replica = req->lane == LANE_REPLICA;
+	req->policy.single = client->single;
+	policy_decide(&req->policy, &event, client_random(client), &decision);
+	if (decision.redirect.kind == REDIRECT_MOVED && target)
+		map_moved(client, redirect.slot, target);
+	if (decision.refresh == REFRESH_NOW || (decision.refresh == REFRESH_SOON && !client->lazy))
+		map_refresh(client, decision.refresh, NULL);
+	if (decision.verdict == VERDICT_DONE) {
+		finish_reply(req, reply);
+		return;
+	}
+	note_error(req, reply);
+	req->conn = NULL;
+	req->state = STATE_NEW;
+	follow(req, conn, &decision, target);
+}
+
+void request_reply(struct shard_request *req, struct conn *conn, const shard_reply *reply)
+{
+	if (req->state == STATE_CONN) {
+		if (req->multi)
+			reply = multi_outcome(req, reply);
+		if (reply->type == SHARD_REPLY_ERROR)
+			error_reply(req, conn, reply);
+		else
+			finish_reply(req, reply);
+		return;
+	}
+	req->owed = false;
+	if (req->state == STATE_DEAD)
+		request_free(req);
+}
+
+/* ---- all of them ---- */
+
+void request_wake_all(shard_client *client, bool map_known)
+{
+	struct list woken;
+
+	list_init(&woken);
+	if (map_known)
+		list_splice(&woken, &client->map_waiting);
+	for (struct list *l = client->waiting.next, *next; l != &client->waiting; l = next) {
+		struct shard_request *req = list_entry(l, struct shard_request, item.link);
+
+		next = l->next;
+		if (req->slot < 0 || (req->flags & REQ_FIXED) || !client->topology || client->single ||
+		    map_owner(client, req->slot) == req->node)
+			continue;
+		list_remove(l);
+		list_push(&woken, l);
+		if (req->deadline != UINT64_MAX)
+			timer_start(&client->loop.wheel, &req->timer, req->deadline);
+		else
+			timer_stop(&req->timer);
+	}
+	while (!list_empty(&woken))
+		request_route(list_entry(list_pop(&woken), struct shard_request, item.link));
+}
+
+static void fail_list(struct list *list, int error, const char *why)
+{
+	while (!list_empty(list))
+		request_fail(list_entry(list->next, struct shard_request, item.link), error, why);
+}
+
+void request_fail_all_waiting(shard_client *client, int error, const char *why)
+{
+	fail_list(&client->map_waiting, error, why);
+	fail_list(&client->waiting, error, why);
+	group_fail_waiting(client, error, why);
+}
+
+void shard_cancel(shard_client *client, shard_request *request)
+{
+	if (client_forked(client))
+		return;
+	if (request->is_group) {
+		group_cancel(request);
+		return;
+	}
+	request_fail(request, may_have_changed(request) ? SHARD_EUNKNOWN : SHARD_ECANCELED, NULL);
+}

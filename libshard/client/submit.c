@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: MIT */
+/* Commands to requests: their keys, their slots, where to. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/internal.h"
+#include "pure/resp.h"
+
+#define WORDS_ON_STACK 64
+
+/* A command line that is being submitted. */
+struct line {
+	shard_client *client;
+	int argc;
+	const char *const *argv;
+	const size_t *argvlen;
+	const shard_call *how;
+	shard_callback callback;
+	void *ctx;
+	shard_request **handle;
+	const shard_command *command;
+};
+
+/* ---- where to ---- */
+
+enum keys { KEYS_NONE = -1, KEYS_SEVERAL = -2 };
+
+/* The slot of all keys, or KEYS_NONE, or KEYS_SEVERAL. */
+static int slot_of(const struct line *line, const shard_key_range *ranges, int count)
+{
+	int slot = KEYS_NONE;
+
+	for (int r = 0; r < count; r++) {
+		for (int i = ranges[r].first; i <= ranges[r].last; i += ranges[r].step) {
+			int s = (int)shard_slot(line->argv[i], line->argvlen[i]);
+
+			if (slot >= 0 && s != slot)
+				return KEYS_SEVERAL;
+			slot = s;
+		}
+	}
+	return slot;
+}
+
+/* ---- making a request ---- */
+
+static struct shard_request *make(const struct line *line, int slot)
+{
+	shard_client *client = line->client;
+	const shard_command *command = line->command;
+	struct shard_request *req =
+		request_create(client, resp_command_size(line->argc, line->argv, line->argvlen));
+	uint32_t flags = line->how ? line->how->flags : 0;
+
+	if (!req)
+		return NULL;
+	resp_command_write(request_bytes(req), line->argc, line->argv, line->argvlen);
+	req->callback = line->callback;
+	req->ctx = line->ctx;
+	req->slot = slot;
+	if (command && (command->flags & SHARD_CMD_READONLY)) {
+		flags |= REQ_READONLY;
+		req->policy.safe = true;
+	} else {
+		flags &= ~(uint32_t)SHARD_REPLICA;
+		req->policy.safe = (flags & SHARD_IDEMPOTENT) ||
+				   (command && shard_command_idempotent(command, line->argc, line->argv, line->argvlen));
+	}
+	req->flags = flags;
+	req->policy.once = flags & SHARD_ONCE;
+	req->policy.retry_noreplicas = flags & SHARD_RETRY_NOREPLICAS;
+	req->policy.credentials = client->greeting_replies > 0;
+	if (line->handle)
+		*line->handle = req;
+	return req;
+}
+
+static unsigned timeout_of(const struct line *line)
+{
+	return line->how && line->how->timeout_ms ? line->how->timeout_ms : line->client->timeout_ms;
+}
+
+static void start(const struct line *line, struct shard_request *req)
+{
+	unsigned timeout = timeout_of(line);
+	long long blocks;
+
+	if (line->command && (line->command->flags & SHARD_CMD_BLOCKING) &&
+	    shard_command_blocks(line->command, line->argc, line->argv, line->argvlen, &blocks)) {
+		/* WAIT is about the connection that wrote: it must stay there. */
+		if (req->slot >= 0)
+			req->lane = LANE_OWN;
+		if (blocks == 0)
+			req->flags |= SHARD_NO_DEADLINE;
+		else
+			timeout += (unsigned)(blocks < 1 << 30 ? blocks : 1 << 30);
+	}
+	request_start(req, req->flags & SHARD_NO_DEADLINE ? 0 : timeout);
+}
+
+static int send_by_slot(const struct line *line, int slot)
+{
+	struct shard_request *req = make(line, slot);
+
+	if (!req)
+		return SHARD_ENOMEM;
+	start(line, req);
+	return SHARD_OK;
+}
+
+static int send_to_node(const struct line *line, const char *addr)
+{
+	struct client_node *node = node_by_addr(line->client, addr);
+	struct shard_request *req;
+
+	if (!node)
+		return SHARD_EINVAL;
+	req = make(line, -1);
+	if (!req)
+		return SHARD_ENOMEM;
+	req->flags |= REQ_FIXED;
+	req->policy.once = true;
+	req->node = node;
+	node_ref(node);
+	start(line, req);
+	return SHARD_OK;
+}
+
+/* ---- commands that the table does not have ---- */
+
+/* The slot by COMMAND GETKEYS's answer; an answer without keys gives KEYS_NONE. */
+static int slot_by_answer(const shard_result *result)
+{
+	int slot = KEYS_NONE;
+
+	if (result->error != SHARD_OK || result->reply->type != SHARD_REPLY_ARRAY)
+		return KEYS_NONE;
+	for (size_t i = 0; i < result->reply->len; i++) {
+		const shard_reply *key = &result->reply->element[i];
+		int s;
+
+		if (key->type != SHARD_REPLY_STRING)
+			continue;
+		s = (int)shard_slot(key->str, key->len);
+		if (slot >= 0 && s != slot)
+			return KEYS_SEVERAL;
+		slot = s;
+	}
+	return slot;
+}
+
+static void looked_up(void *ctx, const shard_result *result)
+{
+	struct shard_request *req = ctx;
+	int slot = slot_by_answer(result);
+
+	req->owed = false;
+	if (req->state == STATE_DEAD) {
+		request_free(req);
+		return;
+	}
+	if (req->state == STATE_ENDED)
+		return;
+	req->state = STATE_NEW;
+	if (slot == KEYS_SEVERAL) {
+		request_fail(req, SHARD_ECROSSSLOT, NULL);
+	} else if (result->error != SHARD_OK && result->error != SHARD_ESERVER) {
+		request_fail(req, result->error, result->message);
+	} else {
+		/* A refusal means no keys, or no such command: the server's own answer to it says which. */
+		req->slot = slot;
+		request_route(req);
+	}
+}
+
+static int look_up(const struct line *line)
+{
+	shard_client *client = line->client;
+	struct shard_request *req = make(line, -1);
+	size_t words = (size_t)line->argc + 2;
+	const char **argv = malloc(words * sizeof(*argv));
+	size_t *argvlen = malloc(words * sizeof(*argvlen));
+	int error = SHARD_ENOMEM;
+
+	if (req && argv && argvlen) {
+		argv[0] = "COMMAND";
+		argvlen[0] = 7;
+		argv[1] = "GETKEYS";
+		argvlen[1] = 7;
+		memcpy(argv + 2, line->argv, (size_t)line->argc * sizeof(*argv));
+		memcpy(argvlen + 2, line->argvlen, (size_t)line->argc * sizeof(*argvlen));
+		error = submit_internal(client, NULL, timeout_of(line), looked_up, req, (int)words, argv, argvlen);
+	}
+	free(argv);
+	free(argvlen);
+	if (error == SHARD_OK) {
+		req->state = STATE_LOOKUP;
+		start(line, req);
+	} else if (req) {
+		request_free(req);
+	}
+	return error;
+}
+
+/* ---- choosing ---- */
+
+/* Keys in several slots: one server takes them as they are, a cluster wants them split. */
+static int send_several(const struct line *line, const shard_key_range *range)
+{
+	shard_client *client = line->client;
+
+	if (client->topology && client->single && !(line->how && line->how->flags & SHARD_PARTS))
+		return send_by_slot(line, (int)shard_slot(line->argv[range->first], line->argvlen[range->first]));
+	if (line->command->flags & SHARD_CMD_SPLIT)
+		return group_split(client, line->command, range, line->argc, line->argv, line->argvlen, line->how,
+				   line->callback, line->ctx, line->handle);
+	/* Without a map the server is asked whether it minds. */
+	if (!client->topology)
+		return send_by_slot(line, (int)shard_slot(line->argv[range->first], line->argvlen[range->first]));
+	return SHARD_ECROSSSLOT;
+}
+
+static int send_keyless(const struct line *line)
+{
+	const shard_command *command = line->command;
+
+	if (command->request_policy == SHARD_TO_ALL_SHARDS || command->request_policy == SHARD_TO_ALL_NODES)
+		return group_each(line->client, command, command->request_policy == SHARD_TO_ALL_NODES, true, line->argc,
+				  line->argv, line->argvlen, line->how, line->callback, line->ctx, line->handle);
+	return send_by_slot(line, -1);
+}
+
+static int send_by_keys(const struct line *line)
+{
+	shard_key_range ranges[SHARD_KEY_RANGES_MAX];
+	int count = shard_command_keys(line->command, line->argc, line->argv, line->argvlen, ranges);
+	int slot;
+
+	/* A malformed line: the server's own words tell best what is wrong. */
+	if (count < 0)
+		return send_by_slot(line, -1);
+	if (count == 0)
+		return send_keyless(line);
+	slot = slot_of(line, ranges, count);
+	if (slot == KEYS_SEVERAL ||
+	    (line->how && (line->how->flags & SHARD_PARTS) && (line->command->flags & SHARD_CMD_SPLIT)))
+		return send_several(line, &ranges[0]);
+	if (slot == KEYS_NONE)
+		return send_keyless(line);
+	return send_by_slot(line, slot);
+}
+
+static int submit(struct line *line)
+{
+	const shard_call *how = line->how;
+
+	line->command = shard_command_find(line->argc, line->argv, line->argvlen);
+	if (line->command && (line->command->flags & SHARD_CMD_STATE))
+		return SHARD_EUNSUPPORTED;
+	if (how) {
+		if (how->node)
+			return send_to_node(line, how->node);
+		if (how->flags & (SHARD_EACH_MASTER | SHARD_EACH_NODE))
+			return group_each(line->client, line->command, how->flags & SHARD_EACH_NODE, false, line->argc,
+					  line->argv, line->argvlen, how, line->callback, line->ctx, line->handle);
+		if (how->key)
+			return send_by_slot(line, (int)shard_slot(how->key, how->key_len));
+	}
+	return line->command ? send_by_keys(line) : look_up(line);
+}
+
+int shard_submit(shard_client *client, int argc, const char *const argv[], const size_t argvlen[],
+		 const shard_call *how, shard_callback callback, void *ctx, shard_request **handle)
+{
+	size_t on_stack[WORDS_ON_STACK], *len = NULL;
+	struct line line = {
+		.client = client,
+		.argc = argc,
+		.argv = argv,
+		.argvlen = argvlen,
+		.how = how,
+		.callback = callback,
+		.ctx = ctx,
+		.handle = handle,
+	};
+	int error;
+
+	if (client_forked(client))
+		return SHARD_EFORK;
+	if (argc < 1 || !argv || !callback)
+		return SHARD_EINVAL;
+	if (!argvlen) {
+		len = argc <= WORDS_ON_STACK ? on_stack : malloc((size_t)argc * sizeof(*len));
+		if (!len)
+			return SHARD_ENOMEM;
+		for (int i = 0; i < argc; i++)
+			len[i] = strlen(argv[i]);
+		line.argvlen = len;
+	}
+	error = submit(&line);
+	if (len != on_stack)
+		free(len);
+	return error;
+}
+
+int submit_internal(shard_client *client, struct client_node *node, unsigned timeout_ms, shard_callback callback,
+		    void *ctx, int argc, const char *const argv[], const size_t argvlen[])
+{
+	struct shard_request *req = request_create(client, resp_command_size(argc, argv, argvlen));
+
+	if (!req)
+		return SHARD_ENOMEM;
+	resp_command_write(request_bytes(req), argc, argv, argvlen);
+	req->callback = callback;
+	req->ctx = ctx;
+	req->flags = REQ_INTERNAL | REQ_READONLY;
+	req->policy.safe = true;
+	if (node) {
+		req->flags |= REQ_FIXED;
+		req->policy.once = true;
+		req->node = node;
+		node_ref(node);
+	}
+	request_start(req, timeout_ms);
+	return SHARD_OK;
+}

@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: MIT */
+#include "io/conn.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "pure/resp.h"
+
+#define READ_TURNS 8 /* reads a tick, so that one busy node does not starve the others */
+#define FEED 4096    /* the reader moves what is left of its buffer after each KiB that it consumed */
+#define BULK_MAX ((size_t)600 << 20) /* more than a server's greatest value */
+#define COPY_MAX 2048 /* items up to this are copied together, others are written from where they are */
+
+static const char asking[] = "*1\r\n$6\r\nASKING\r\n";
+
+static void source_ready(struct loop_source *source, uint32_t events);
+static void connect_expired(struct timer *timer);
+
+struct conn *conn_create(struct loop *loop, const struct conn_ops *ops, void *owner, const char *greeting,
+			 size_t greeting_len, unsigned greeting_replies)
+{
+	struct conn *conn = calloc(1, sizeof(*conn));
+
+	if (!conn)
+		return NULL;
+	list_init(&conn->links);
+	list_init(&conn->dirty_link);
+	list_init(&conn->queue);
+	list_init(&conn->sent);
+	timer_init(&conn->connect_timer, connect_expired);
+	arena_init(&conn->arena);
+	conn->loop = loop;
+	conn->ops = ops;
+	conn->owner = owner;
+	conn->transport.fd = -1;
+	conn->out = malloc(CONN_OUT);
+	conn->greeting = malloc(greeting_len + 1);
+	conn->reader = resp_reader_create(&conn->arena);
+	if (!conn->out || !conn->greeting || !conn->reader) {
+		free(conn->out);
+		free(conn->greeting);
+		if (conn->reader)
+			redisReaderFree(conn->reader);
+		free(conn);
+		return NULL;
+	}
+	if (greeting_len)
+		memcpy(conn->greeting, greeting, greeting_len);
+	conn->greeting_len = greeting_len;
+	conn->greeting_replies = greeting_replies;
+	return conn;
+}
+
+void conn_close(struct conn *conn)
+{
+	if (conn->state == CONN_CLOSED)
+		return;
+	conn->state = CONN_CLOSED;
+	timer_stop(&conn->connect_timer);
+	resolve_cancel(conn->resolve);
+	conn->resolve = NULL;
+	if (conn->transport.fd >= 0) {
+		loop_remove(conn->loop, &conn->source);
+		conn->transport.ops->close(&conn->transport);
+	}
+	conn->seg_at = conn->seg_count = 0;
+	conn->out_len = 0;
+}
+
+void conn_fail(struct conn *conn, int error, const char *why)
+{
+	if (conn->state == CONN_CLOSED)
+		return;
+	conn_close(conn);
+	conn->ops->down(conn, error, why);
+}
+
+void conn_destroy(struct conn *conn)
+{
+	conn_close(conn);
+	list_remove(&conn->dirty_link);
+	redisReaderFree(conn->reader);
+	arena_finish(&conn->arena);
+	free(conn->out);
+	if (conn->greeting) {
+		explicit_bzero(conn->greeting, conn->greeting_len);
+		free(conn->greeting);
+	}
+	list_remove(&conn->links);
+	loop_bury(conn->loop, conn);
+}
+
+/* ---- connecting ---- */
+
+/* Failures while opening are told by a timer, for conn_open()'s caller must not be called back. */
+static void fail_later(struct conn *conn, int error)
+{
+	conn->refused = error == ECONNREFUSED || error == ENOENT;
+	conn->open_error = error;
+	timer_start(&conn->loop->wheel, &conn->connect_timer, 0);
+}
+
+static void connect_expired(struct timer *timer)
+{
+	struct conn *conn = list_entry(timer, struct conn, connect_timer);
+	int error = conn->open_error;
+
+	if (conn->state == CONN_RESOLVING && error)
+		conn_fail(conn, SHARD_ECONNECT, strerror(error));
+	else if (conn->state == CONN_RESOLVING)
+		conn_fail(conn, SHARD_ERESOLVE, "looking up the host name took too long");
+	else if (conn->state == CONN_GREETING)
+		conn_fail(conn, SHARD_ECONNECT, "connected, but no answer to AUTH or SELECT in time");
+	else
+		conn_fail(conn, SHARD_ECONNECT, "no answer in time");
+}
+
+static void start_connect(struct conn *conn, const struct sockaddr *addr, socklen_t len)
+{
+	if (transport_open(&conn->transport, addr, len) < 0) {
+		fail_later(conn, errno);
+		return;
+	}
+	conn->source = (struct loop_source){.ready = source_ready, .fd = conn->transport.fd};
+	if (loop_add(conn->loop, &conn->source, EPOLLOUT) < 0) {
+		int error = errno;
+
+		conn->transport.ops->close(&conn->transport);
+		fail_later(conn, error);
+		return;
+	}
+	conn->state = CONN_CONNECTING;
+}
+
+static void resolved(void *ctx, const struct sockaddr *addr, socklen_t len, const char *error)
+{
+	struct conn *conn = ctx;
+
+	conn->resolve = NULL;
+	if (addr)
+		start_connect(conn, addr, len);
+	else
+		conn_fail(conn, SHARD_ERESOLVE, error);
+}
+
+void conn_open(struct conn *conn, const char *host, uint16_t port, unsigned timeout_ms)
+{
+	struct sockaddr_storage addr;
+	socklen_t len = resolve_numeric(host, port, &addr);
+
+	conn->state = CONN_RESOLVING;
+	conn->open_error = 0;
+	conn->refused = false;
+	timer_start(&conn->loop->wheel, &conn->connect_timer, loop_now(conn->loop) + timeout_ms);
+	if (len) {
+		start_connect(conn, (struct sockaddr *)&addr, len);
+		return;
+	}
+	if (!port) {
+		fail_later(conn, ENAMETOOLONG);
+		return;
+	}
+	conn->resolve = resolve_start(conn->loop, host, port, resolved, conn);
+	if (!conn->resolve)
+		fail_later(conn, errno);
+}
+
+static void become_up(struct conn *conn)
+{
+	conn->state = CONN_UP;
+	timer_stop(&conn->connect_timer);
+	conn->last_read = conn->loop->now;
+	conn->ops->up(conn);
+	conn_flush(conn);
+}
+
+static void on_connected(struct conn *conn)
+{
+	uint32_t events;
+	int done = conn->transport.ops->connected(&conn->transport, &events);
+
+	if (done < 0) {
+		conn->refused = errno == ECONNREFUSED || errno == ENOENT;
+		conn_fail(conn, SHARD_ECONNECT, strerror(errno));
+		return;
+	}
+	if (!done) {
+		loop_set(conn->loop, &conn->source, events);
+		return;
+	}
+	loop_set(conn->loop, &conn->source, EPOLLIN);
+	if (!conn->greeting_replies) {
+		become_up(conn);
+		return;
+	}
+	conn->state = CONN_GREETING;
+	memcpy(conn->out, conn->greeting, conn->greeting_len);
+	conn->out_len = conn->greeting_len;
+	conn->seg[0] = (struct iovec){.iov_base = conn->out, .iov_len = conn->out_len};
+	conn->seg_item[0] = NULL;
+	conn->seg_at = 0;
+	conn->seg_count = 1;
+	conn_flush(conn);
+}
+
+/* ---- writing ---- */
+
+void conn_push(struct conn *conn, struct conn_item *item)
+{
+	item->sent = item->writing = false;
+	list_push(&conn->queue, &item->link);
+}
+
+void conn_unqueue(struct conn *conn, struct conn_item *item)
+{
+	(void)conn;
+	list_remove(&item->link);
+}
+
+static void add_seg(struct conn *conn, struct conn_item *item, const void *data, size_t len)
+{
+	struct iovec *last = conn->seg_count ? &conn->seg[conn->seg_count - 1] : NULL;
+
+	if (!item && last && !conn->seg_item[conn->seg_count - 1] && (char *)last->iov_base + last->iov_len == data) {
+		last->iov_len += len;
+		return;
+	}
+	conn->seg[conn->seg_count] = (struct iovec){.iov_base = (void *)data, .iov_len = len};
+	conn->seg_item[conn->seg_count++] = item;
+}
+
+static void copy_out(struct conn *conn, const char *data, size_t len)
+{
+	char *at = conn->out + conn->out_len;
+
+	memcpy(at, data, len);
+	conn->out_len += len;
+	add_seg(conn, NULL, at, len);
+}
+
+/* Moves items from the queue into segments: all that there is room for. */
+static void fill(struct conn *conn)
+{
+	conn->seg_at = conn->seg_count = 0;
+	conn->out_len = 0;
+	while (!list_empty(&conn->queue)) {
+		struct conn_item *item = list_entry(conn->queue.next, struct conn_item, link);
+		bool copy = item->len <= COPY_MAX;
+
+		if (conn->seg_count + 2 > CONN_SEGS || conn->out_len + COPY_MAX + sizeof(asking) > CONN_OUT)
+			return;
+		if (list_empty(&conn->sent))
+			conn->oldest_sent = loop_now(conn->loop);
+		list_remove(&item->link);
+		list_push(&conn->sent, &item->link);
+		item->sent = true;
+		if (item->asking) {
+			item->replies++;
+			copy_out(conn, asking, sizeof(asking) - 1);
+		}
+		if (copy) {
+			copy_out(conn, item->data, item->len);
+		} else {
+			item->writing = true;
+			add_seg(conn, item, item->data, item->len);
+		}
+	}
+}
+
+/* Drops N written bytes from the segments. */
+static void advance(struct conn *conn, size_t n)
+{
+	while (conn->seg_at < conn->seg_count) {
+		struct iovec *seg = &conn->seg[conn->seg_at];
+
+		if (n < seg->iov_len) {
+			seg->iov_base = (char *)seg->iov_base + n;
+			seg->iov_len -= n;
+			return;
+		}
+		n -= seg->iov_len;
+		if (conn->seg_item[conn->seg_at])
+			conn->seg_item[conn->seg_at]->writing = false;
+		conn->seg_at++;
+	}
+}
+
+void conn_flush(struct conn *conn)
+{
+	if (conn->state < CONN_GREETING)
+		return;
+	for (;;) {
+		ssize_t n;
+
+		if (conn->seg_at == conn->seg_count) {
+			if (conn->state != CONN_UP || conn->hold || list_empty(&conn->queue))
+				break;
+			fill(conn);
+		}
+		n = conn->transport.ops->writev(&conn->transport, conn->seg + conn->seg_at,
+						(int)(conn->seg_count - conn->seg_at));
+		if (n >= 0) {
+			advance(conn, (size_t)n);
+			continue;
+		}
+		if (errno == EINTR)
+			continue;
+		if (errno == EAGAIN || errno == EWOULDBLOCK) {
+			loop_set(conn->loop, &conn->source, EPOLLIN | EPOLLOUT);
+			return;
+		}
+		/* The server may have said why before it closed: the read side tells. */
+		if (errno == EPIPE || errno == ECONNRESET) {
+			loop_set(conn->loop, &conn->source, EPOLLIN);
+			return;
+		}
+		conn_fail(conn, SHARD_ECONNECT, strerror(errno));
+		return;
+	}
+	loop_set(conn->loop, &conn->source, EPOLLIN);
+}
+
+/* ---- reading ---- */
+
+static bool greeting_reply(struct conn *conn, const shard_reply *reply)
+{
+	char why[256];
+
+	if (reply->type == SHARD_REPLY_ERROR) {
+		/* A server that loads its data is one to come back to, not one that refuses. */
+		int error = shard_reply_is_error(reply, "LOADING") || shard_reply_is_error(reply, "MASTERDOWN")
+				    ? SHARD_ECONNECT
+				    : SHARD_EAUTH;
+
+		snprintf(why, sizeof(why), "%.*s", (int)(reply->len < 255 ? reply->len : 255), reply->str);
+		conn_fail(conn, error, why);
+		return false;
+	}
+	if (--conn->greeting_replies == 0)
+		become_up(conn);
+	return conn->state != CONN_CLOSED;
+}
+
+/* Hands one reply to the item at the head. Returns whether the connection lives on. */
+static bool deliver(struct conn *conn, const shard_reply *reply)
+{
+	struct conn_item *item;
+	bool writing, last;
+
+	if (conn->state == CONN_GREETING)
+		return greeting_reply(conn, reply);
+	if (list_empty(&conn->sent)) {
+		char why[128];
+
+		/* "-ERR max number of clients reached" and its like come unasked. */
+		if (reply->type == SHARD_REPLY_ERROR)
+			snprintf(why, sizeof(why), "%.*s", (int)(reply->len < 127 ? reply->len : 127), reply->str);
+		else
+			snprintf(why, sizeof(why), "a reply that nobody asked for");
+		conn_fail(conn, reply->type == SHARD_REPLY_ERROR ? SHARD_ECONNECT : SHARD_EPROTOCOL, why);
+		return false;
+	}
+	item = list_entry(conn->sent.next, struct conn_item, link);
+	if (item->asking) {
+		item->asking = false;
+		item->replies--;
+		return true;
+	}
+	writing = item->writing;
+	last = --item->replies == 0;
+	if (last)
+		list_remove(&item->link);
+	conn->ops->reply(conn, item, reply, last);
+	if (conn->state == CONN_CLOSED)
+		return false;
+	/* An answer to what is only half written: the server has given up on this connection. */
+	if (last && writing) {
+		conn_fail(conn, SHARD_ECONNECT, "the server answered before it had the whole command");
+		return false;
+	}
+	return true;
+}
+
+/* Takes all whole replies out of the reader. Returns whether the connection lives on. */
+static bool drain(struct conn *conn)
+{
+	for (;;) {
+		void *reply = NULL;
+
+		if (redisReaderGetReply(conn->reader, &reply) != 0) {
+			conn_fail(conn, SHARD_EPROTOCOL, conn->reader->errstr);
+			return false;
+		}
+		if (!reply)
+			return true;
+		if (!deliver(conn, reply))
+			return false;
+		arena_reset(&conn->arena);
+	}
+}
+
+static bool consume(struct conn *conn, const char *data, size_t len)
+{
+	while (len) {
+		size_t n = len < FEED ? len : FEED;
+
+		/* In the middle of something large the reader has nothing to move. */
+		if (conn->reader->len - conn->reader->pos > FEED)
+			n = len;
+		if (redisReaderFeed(conn->reader, data, n) != 0 || conn->reader->len > BULK_MAX) {
+			conn_fail(conn, SHARD_EPROTOCOL, "a reply that is larger than any value");
+			return false;
+		}
+		data += n;
+		len -= n;
+		if (!drain(conn))
+			return false;
+	}
+	return true;
+}
+
+static void on_readable(struct conn *conn)
+{
+	char *buf = conn->loop->buffer;
+
+	for (int turn = 0; turn < READ_TURNS; turn++) {
+		ssize_t n = conn->transport.ops->read(&conn->transport, buf, LOOP_BUFFER);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+			return;
+		if (n <= 0) {
+			conn_fail(conn, SHARD_ECONNECT, n ? strerror(errno) : "the server closed the connection");
+			return;
+		}
+		conn->last_read = conn->loop->now;
+		if (!consume(conn, buf, (size_t)n) || (size_t)n < LOOP_BUFFER)
+			return;
+	}
+}
+
+static void source_ready(struct loop_source *source, uint32_t events)
+{
+	struct conn *conn = list_entry(source, struct conn, source);
+
+	if (conn->state == CONN_CONNECTING) {
+		on_connected(conn);
+		return;
+	}
+	if (events & (EPOLLIN | EPOLLERR | EPOLLHUP))
+		on_readable(conn);
+	if ((events & EPOLLOUT) && conn->state >= CONN_GREETING)
+		conn_flush(conn);
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A connection: a queue of items to write, a queue of items that wait for
+ * their replies, in order. It knows nothing of slots or retries: whatever
+ * happens is told to its owner.
+ *
+ * Invariants:
+ *   - an item is in `queue` (no byte of it was written) or in `sent`, never both;
+ *   - replies belong to the head of `sent`, always;
+ *   - the bytes of an item with `writing` are referenced by `seg`.
+ */
+#ifndef SHARD_IO_CONN_H
+#define SHARD_IO_CONN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <hiredis/read.h>
+
+#include <shard/reply.h>
+
+#include "base/arena.h"
+#include "base/list.h"
+#include "io/loop.h"
+#include "io/resolve.h"
+#include "io/transport.h"
+
+struct conn;
+
+struct conn_item {
+	struct list link;
+	const char *data;
+	size_t len;
+	uint32_t replies; /* how many are still to come */
+	bool asking;      /* ASKING goes in front; its reply is dropped */
+	bool sent;
+	bool writing;
+};
+
+struct conn_ops {
+	/* One reply of ITEM. LAST: the item has been taken from the connection and is the owner's again. */
+	void (*reply)(struct conn *conn, struct conn_item *item, const shard_reply *reply, bool last);
+	/* Connected, greeted: queued items are being written. */
+	void (*up)(struct conn *conn);
+	/*
+	 * The connection is over: conn_close() was called. Its items are still
+	 * in conn->sent and conn->queue: the owner takes them out. ERROR is
+	 * SHARD_ERESOLVE, ECONNECT (never was up, or lost), EAUTH or EPROTOCOL.
+	 */
+	void (*down)(struct conn *conn, int error, const char *why);
+};
+
+enum conn_state { CONN_CLOSED, CONN_RESOLVING, CONN_CONNECTING, CONN_GREETING, CONN_UP };
+
+#define CONN_SEGS 64
+#define CONN_OUT 65536
+
+struct conn {
+	struct list links; /* for the owner; first, so that a closed connection can be buried */
+	struct loop *loop;
+	const struct conn_ops *ops;
+	void *owner;
+	enum conn_state state;
+	bool hold;  /* write nothing for now */
+	bool dirty; /* in the flush list of the owner */
+	bool refused; /* why it is down: nobody listens there */
+	int open_error; /* errno of an attempt that failed at once */
+	struct list dirty_link;
+	struct transport transport;
+	struct loop_source source;
+	struct timer connect_timer;
+	struct resolve *resolve;
+
+	/* What is said first on every connection (AUTH, SELECT, READONLY). */
+	char *greeting;
+	size_t greeting_len;
+	unsigned greeting_replies;
+
+	struct list queue, sent;
+	uint64_t last_read;  /* ms: when bytes came last */
+	uint64_t oldest_sent; /* ms: when `sent` became non-empty */
+
+	struct iovec seg[CONN_SEGS];
+	struct conn_item *seg_item[CONN_SEGS]; /* whose bytes these are; NULL: the out buffer's */
+	unsigned seg_at, seg_count;
+	char *out;
+	size_t out_len;
+
+	struct arena arena;
+	redisReader *reader;
+};
+
+/* GREETING (GREETING_REPLIES commands) is copied. NULL when out of memory. */
+struct conn *conn_create(struct loop *loop, const struct conn_ops *ops, void *owner, const char *greeting,
+			 size_t greeting_len, unsigned greeting_replies);
+
+/* Begins to connect; `up` or `down` follows in a tick, after TIMEOUT_MS at the latest. */
+void conn_open(struct conn *conn, const char *host, uint16_t port, unsigned timeout_ms);
+
+void conn_push(struct conn *conn, struct conn_item *item);
+
+/* Takes an item that has not been written out of the queue. */
+void conn_unqueue(struct conn *conn, struct conn_item *item);
+
+/* Writes what is queued: as much as the socket takes, the rest when it takes more. */
+void conn_flush(struct conn *conn);
+
+/* Closes the descriptor; says nothing; items stay. */
+void conn_close(struct conn *conn);
+
+/* conn_close() and calls `down`. */
+void conn_fail(struct conn *conn, int error, const char *why);
+
+/* Frees at the end of the tick; the queues must be empty. */
+void conn_destroy(struct conn *conn);
+
+#endif

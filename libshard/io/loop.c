@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+#include "io/loop.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#define EVENTS_MAX 64
+
+static uint64_t clock_ms(clockid_t id)
+{
+	struct timespec t;
+
+	clock_gettime(id, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+int loop_init(struct loop *loop)
+{
+	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (loop->epoll_fd < 0)
+		return -1;
+	loop->buffer = malloc(LOOP_BUFFER);
+	if (!loop->buffer) {
+		close(loop->epoll_fd);
+		return -1;
+	}
+	loop->timer_fd = -1;
+	loop->timer_due = UINT64_MAX;
+	loop->in_tick = false;
+	loop->forked = false;
+	loop->sources = 0;
+	list_init(&loop->graveyard);
+	loop->now = clock_ms(CLOCK_MONOTONIC);
+	wheel_init(&loop->wheel, loop->now);
+	return 0;
+}
+
+static void empty_graveyard(struct loop *loop)
+{
+	while (!list_empty(&loop->graveyard))
+		free(list_pop(&loop->graveyard));
+}
+
+void loop_finish(struct loop *loop)
+{
+	empty_graveyard(loop);
+	free(loop->buffer);
+	if (loop->timer_fd >= 0)
+		close(loop->timer_fd);
+	close(loop->epoll_fd);
+}
+
+static int control(struct loop *loop, int op, struct loop_source *source, uint32_t events)
+{
+	struct epoll_event event = {.events = events, .data.ptr = source};
+
+	return epoll_ctl(loop->epoll_fd, op, source->fd, &event);
+}
+
+int loop_add(struct loop *loop, struct loop_source *source, uint32_t events)
+{
+	if (control(loop, EPOLL_CTL_ADD, source, events) < 0)
+		return -1;
+	source->events = events;
+	loop->sources++;
+	return 0;
+}
+
+int loop_set(struct loop *loop, struct loop_source *source, uint32_t events)
+{
+	if (source->events == events)
+		return 0;
+	if (control(loop, EPOLL_CTL_MOD, source, events) < 0)
+		return -1;
+	source->events = events;
+	return 0;
+}
+
+void loop_remove(struct loop *loop, struct loop_source *source)
+{
+	if (!loop->forked)
+		control(loop, EPOLL_CTL_DEL, source, 0);
+	source->ready = NULL;
+	loop->sources--;
+}
+
+void loop_bury(struct loop *loop, void *block)
+{
+	struct list *link = block;
+
+	list_push(&loop->graveyard, link);
+}
+
+void loop_tick(struct loop *loop, int timeout_ms)
+{
+	struct epoll_event events[EVENTS_MAX];
+	int n;
+
+	n = epoll_wait(loop->epoll_fd, events, EVENTS_MAX, timeout_ms);
+	loop->in_tick = true;
+	loop->now = clock_ms(CLOCK_MONOTONIC);
+	for (int i = 0; i < n; i++) {
+		struct loop_source *source = events[i].data.ptr;
+
+		if (source->ready)
+			source->ready(source, events[i].events);
+	}
+	wheel_expire(&loop->wheel, loop->now);
+	empty_graveyard(loop);
+	loop->in_tick = false;
+}
+
+uint64_t loop_now(struct loop *loop)
+{
+	if (!loop->in_tick) {
+		uint64_t now = clock_ms(CLOCK_MONOTONIC_COARSE);
+
+		if (now > loop->now)
+			loop->now = now;
+	}
+	return loop->now;
+}
+
+static void timer_ready(struct loop_source *source, uint32_t events)
+{
+	struct loop *loop = list_entry(source, struct loop, timer_source);
+	uint64_t count;
+
+	(void)events;
+	if (read(source->fd, &count, sizeof(count)) == sizeof(count))
+		loop->timer_due = UINT64_MAX;
+}
+
+int loop_embed(struct loop *loop)
+{
+	if (loop->timer_fd >= 0)
+		return loop->epoll_fd;
+	loop->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	if (loop->timer_fd < 0)
+		return -1;
+	loop->timer_source = (struct loop_source){.ready = timer_ready, .fd = loop->timer_fd};
+	if (loop_add(loop, &loop->timer_source, EPOLLIN) < 0) {
+		close(loop->timer_fd);
+		loop->timer_fd = -1;
+		return -1;
+	}
+	loop->sources--; /* its own does not count */
+	loop_arm(loop, true);
+	return loop->epoll_fd;
+}
+
+void loop_arm(struct loop *loop, bool at_once)
+{
+	uint64_t due = at_once ? 0 : wheel_next(&loop->wheel);
+	struct itimerspec spec = {0};
+
+	/* One that fires too early costs a tick; one too late is never armed. */
+	if (loop->timer_fd < 0 || due >= loop->timer_due)
+		return;
+	spec.it_value.tv_sec = (time_t)(due / 1000);
+	spec.it_value.tv_nsec = due ? (long)(due % 1000) * 1000000 : 1;
+	if (timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &spec, NULL) == 0)
+		loop->timer_due = due;
+}
