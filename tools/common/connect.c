@@ -207,38 +207,58 @@ bool cli_connect_open(struct cli_connect *connect, enum cli_connect_mode mode)
 	return !error;
 }
 
-struct remember {
-	shard_client *client;
-	shard_timer *timer;
-	bool fresh;
+/* ---- the map ---- */
+
+struct refresh {
+	bool done;
+	bool quiet;
+	bool late; /* nobody waits for it any more */
+	int error;
 };
 
 static void on_refreshed(void *ctx, const shard_result *result)
 {
-	struct remember *remember = ctx;
+	struct refresh *refresh = ctx;
 
-	remember->fresh = result->error == SHARD_OK;
-	shard_timer_cancel(remember->timer);
-	shard_client_stop(remember->client);
+	refresh->done = true;
+	refresh->error = result->error;
+	if (result->error && !refresh->quiet)
+		cli_result_error(NULL, 0, result);
+}
+
+shard_topology *cli_connect_map(struct cli_connect *connect)
+{
+	struct refresh refresh = {0};
+	int error = shard_refresh(connect->client, on_refreshed, &refresh);
+
+	while (!error && !refresh.done)
+		error = shard_client_wait(connect->client, -1);
+	if (error)
+		cli_error("%s", shard_strerror(error));
+	return error || refresh.error ? NULL : shard_client_topology(connect->client);
 }
 
 static void on_remember_late(void *ctx)
 {
-	struct remember *remember = ctx;
+	struct refresh *refresh = ctx;
 
-	remember->timer = NULL;
-	shard_client_stop(remember->client);
+	refresh->late = true;
 }
 
-static bool refresh(shard_client *client)
+/* A quiet refresh that takes no longer than an answer which is there already may be kept waiting. */
+static bool refresh_quietly(shard_client *client)
 {
-	static struct remember remember; /* a late refresh calls back when the client is destroyed */
+	static struct refresh refresh = {.quiet = true}; /* a late one calls back when the client is destroyed */
+	shard_timer *timer = shard_timer_add(client, REMEMBER_MS, on_remember_late, &refresh);
 
-	remember = (struct remember){.client = client};
-	remember.timer = shard_timer_add(client, REMEMBER_MS, on_remember_late, &remember);
-	if (!remember.timer || shard_refresh(client, on_refreshed, &remember))
+	if (!timer || shard_refresh(client, on_refreshed, &refresh))
 		return false;
-	return shard_client_run(client) == SHARD_OK && remember.fresh;
+	while (!refresh.done && !refresh.late)
+		if (shard_client_wait(client, -1))
+			return false;
+	if (refresh.done)
+		shard_timer_cancel(timer);
+	return refresh.done && !refresh.error;
 }
 
 void cli_connect_remember(struct cli_connect *connect)
@@ -249,11 +269,27 @@ void cli_connect_remember(struct cli_connect *connect)
 	if (connect->believed && now == connect->believed)
 		return;
 	dir = shard_runtime_dir(true);
-	if (dir && refresh(connect->client))
+	if (dir && refresh_quietly(connect->client))
 		now = shard_client_topology(connect->client);
 	if (dir && now)
 		(void)!shard_topology_store(connect->uri, now); /* a cache: the next one asks again */
 	free(dir);
+}
+
+static bool same_map(const shard_topology *a, const shard_topology *b)
+{
+	char *x = shard_topology_format(a), *y = shard_topology_format(b);
+	bool same = x && y && !strcmp(x, y);
+
+	free(x);
+	free(y);
+	return same;
+}
+
+void cli_connect_keep(struct cli_connect *connect, const shard_topology *now)
+{
+	if (!connect->believed || !same_map(connect->believed, now))
+		(void)!shard_topology_store(connect->uri, now);
 }
 
 void cli_connect_close(struct cli_connect *connect)

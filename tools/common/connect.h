@@ -56,6 +56,12 @@ bool cli_connect_open(struct cli_connect *connect, enum cli_connect_mode mode);
  */
 void cli_connect_remember(struct cli_connect *connect);
 
+/* The same for a map that is known to be the one of now. */
+void cli_connect_keep(struct cli_connect *connect, const shard_topology *now);
+
+/* Fetches the map. Returns it, lent until the next tick; or NULL with the error reported. */
+shard_topology *cli_connect_map(struct cli_connect *connect);
+
 /* Destroys the client and frees all. */
 void cli_connect_close(struct cli_connect *connect);
 
