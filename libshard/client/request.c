@@ -214,7 +214,9 @@ void request_call_ended(shard_client *client)
 		struct shard_request *req = list_entry(list_pop(&client->ended), struct shard_request, end_link);
 		int error = req->end_error;
 
-		if (req->cause)
+		if (req->cause && (req->flags & REQ_INTERNAL) && !req->group)
+			snprintf(message, sizeof(message), "%s", req->cause);
+		else if (req->cause)
 			snprintf(message, sizeof(message), "%s: %s", shard_strerror(error), req->cause);
 		else
 			snprintf(message, sizeof(message), "%s", shard_strerror(error));
