@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+#include "errors.h"
+
+#include <errno.h>
+#include <string.h>
+
+static const int code_errno[SHARD_ERROR_COUNT] = {
+	[SHARD_OK] = 0,
+	[SHARD_ENOMEM] = ENOMEM,
+	[SHARD_EINVAL] = EINVAL,
+	[SHARD_EURI] = EINVAL,
+	[SHARD_EUNSUPPORTED] = EOPNOTSUPP,
+	[SHARD_ECROSSSLOT] = EXDEV,
+	[SHARD_EFORK] = EIO,
+	[SHARD_ECANCELED] = EINTR,
+	[SHARD_ERESOLVE] = EHOSTUNREACH,
+	[SHARD_ECONNECT] = EHOSTUNREACH,
+	[SHARD_EAUTH] = EACCES,
+	[SHARD_ENOROUTE] = EHOSTUNREACH,
+	[SHARD_ETIMEDOUT] = ETIMEDOUT,
+	[SHARD_EUNKNOWN] = ETIMEDOUT,
+	[SHARD_ESERVER] = EIO,
+	[SHARD_EPROTOCOL] = EIO,
+};
+
+/* By the start of the server's words, the first that fits. */
+static const struct {
+	const char *start;
+	int error;
+} reply_errno[] = {
+	{"OOM ", ENOSPC},
+	{"ERR string exceeds maximum allowed size", EFBIG},
+	{"ERR no such key", ENOENT},
+	{"READONLY ", EROFS},
+	{"NOAUTH ", EACCES},
+	{"WRONGPASS ", EACCES},
+	{"NOPERM ", EACCES},
+	{"MISCONF ", EIO},
+	{"LOADING ", ETIMEDOUT},
+	{"TRYAGAIN ", ETIMEDOUT},
+	{"MASTERDOWN ", ETIMEDOUT},
+	{"BUSY ", ETIMEDOUT},
+	{"BUSYKEY ", EEXIST},
+	{"CLUSTERDOWN ", EHOSTUNREACH},
+	{"WRONGTYPE ", ESTALE},
+};
+
+int errors_of_code(int error)
+{
+	return error >= 0 && error < SHARD_ERROR_COUNT ? code_errno[error] : EIO;
+}
+
+int errors_of_reply(const shard_reply *reply)
+{
+	for (size_t i = 0; i < sizeof(reply_errno) / sizeof(*reply_errno); i++) {
+		size_t len = strlen(reply_errno[i].start);
+		if (reply->len >= len && memcmp(reply->str, reply_errno[i].start, len) == 0)
+			return reply_errno[i].error;
+	}
+	return EIO;
+}
+
+int errors_of_result(const shard_result *result)
+{
+	if (result->error == SHARD_ESERVER && result->reply)
+		return errors_of_reply(result->reply);
+	return errors_of_code(result->error);
+}

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+#include "fs.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+#define BLOCK 4096
+
+uint64_t fs_now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+struct timespec fs_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return now;
+}
+
+struct inode *fs_inode(struct fs *fs, fuse_ino_t ino)
+{
+	return ino == FUSE_ROOT_ID ? fs->root : (struct inode *)(uintptr_t)ino;
+}
+
+fuse_ino_t fs_ino(const struct fs *fs, const struct inode *inode)
+{
+	return inode == fs->root ? FUSE_ROOT_ID : (uintptr_t)inode;
+}
+
+static mode_t mode_of(const struct fs *fs, const struct inode *inode, bool readable)
+{
+	bool is_dir = inode == fs->root;
+	mode_t type = is_dir ? S_IFDIR : S_IFREG;
+
+	if (!readable)
+		return type;
+	if (inode->has_mode)
+		return type | inode->mode;
+	return type | ((is_dir ? 0777 : 0666) & ~fs->options->umask);
+}
+
+void fs_stat(const struct fs *fs, const struct inode *inode, size_t size, bool readable, struct stat *st)
+{
+	*st = (struct stat){
+		.st_ino = inode == fs->root ? FUSE_ROOT_ID : fs_number(inode->hash),
+		.st_mode = mode_of(fs, inode, readable),
+		.st_nlink = inode == fs->root ? 2 : !inode->gone,
+		.st_uid = fs->options->uid,
+		.st_gid = fs->options->gid,
+		.st_size = (off_t)size,
+		/* stdio writes blocks of this size; a transaction tells the last one by its being shorter. */
+		.st_blksize = BLOCK,
+		.st_blocks = (blkcnt_t)((size + 511) / 512),
+		.st_atim = inode->atime,
+		.st_mtim = inode->mtime,
+		.st_ctim = inode->ctime,
+	};
+}
+
+static int copy(const char *key, size_t key_len, char **out, size_t *out_len)
+{
+	*out = malloc(key_len + 1);
+	if (!*out)
+		return ENOMEM;
+	memcpy(*out, key, key_len);
+	*out_len = key_len;
+	return 0;
+}
+
+int fs_key_of_name(const struct fs *fs, const char *name, bool make, char **key, size_t *key_len)
+{
+	size_t len = strlen(name);
+	char *room = malloc(len + 1);
+
+	if (!room)
+		return ENOMEM;
+	struct name decoded = name_decode(name, len, room);
+	if (decoded.kind == NAME_KEY) {
+		*key = room;
+		*key_len = decoded.key_len;
+		return 0;
+	}
+	free(room);
+	/* The kernel has just looked it up, so the inode is there. */
+	struct inode *inode = decoded.kind == NAME_HASHED ? inode_find_hashed(&fs->inodes, &decoded) : NULL;
+	if (inode)
+		return copy(inode->key, inode->key_len, key, key_len);
+	return make ? EINVAL : ENOENT;
+}
+
+void fs_log(const struct fs *fs, const struct inode *inode, const char *what, int error)
+{
+	if (fs->options->foreground)
+		cli_error_about(inode->key, inode->key_len, "%s: %s", what, strerror(error));
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The file system: one client, one FUSE session, one thread.
+ */
+#ifndef FUSEFS_FS_H
+#define FUSEFS_FS_H
+
+#define FUSE_USE_VERSION 312
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/statvfs.h>
+#include <time.h>
+
+#include <fuse_lowlevel.h>
+
+#include <shard/client.h>
+
+#include "inode.h"
+#include "options.h"
+
+/* How long what a LOOKUP has fetched may serve the GETATTR and the OPEN that follow it. */
+#define FS_FRESH_MS 50
+
+struct dir;
+struct handle;
+
+struct fs {
+	const struct options *options;
+	shard_client *client;
+	struct fuse_session *session;
+	struct inode_table inodes;
+	struct inode *root;
+	struct handle *handles; /* all open files */
+	struct dir *dirs;       /* all open listings */
+	struct timespec mounted;
+	unsigned commits;       /* SETs under way for transactions */
+	bool answers;           /* the kernel has made itself known: the mount is of use */
+	uint64_t statfs_at;     /* when `statfs` came, in ms; 0: never */
+	struct statvfs statfs;
+};
+
+/* The operations, for fuse_session_new(); their userdata is the struct fs. */
+extern const struct fuse_lowlevel_ops fs_ops;
+
+static inline struct fs *fs_of(fuse_req_t req)
+{
+	return fuse_req_userdata(req);
+}
+
+uint64_t fs_now_ms(void); /* monotonic */
+struct timespec fs_now(void);
+
+/* The inode of a number that the kernel has from us. */
+struct inode *fs_inode(struct fs *fs, fuse_ino_t ino);
+fuse_ino_t fs_ino(const struct fs *fs, const struct inode *inode);
+
+/* The number that stat() and readdir() show, from the key's hash: never 0 or that of the root. */
+static inline uint64_t fs_number(uint64_t hash)
+{
+	return hash > FUSE_ROOT_ID ? hash : hash + 2;
+}
+
+/* What stat() shows of a file of SIZE bytes; READABLE false: a key of another type. */
+void fs_stat(const struct fs *fs, const struct inode *inode, size_t size, bool readable, struct stat *st);
+
+/*
+ * The key of a name, for operations that come after a LOOKUP of it. malloc'ed
+ * into *KEY. Returns 0, or ENOENT, EINVAL, ENOMEM; MAKE: for a name to create.
+ */
+int fs_key_of_name(const struct fs *fs, const char *name, bool make, char **key, size_t *key_len);
+
+/* A line on stderr, in the foreground only. */
+void fs_log(const struct fs *fs, const struct inode *inode, const char *what, int error);
+
+#endif

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+#include "handle.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct handle *handle_create(struct fs *fs, struct inode *inode, int flags)
+{
+	struct handle *handle = calloc(1, sizeof(*handle));
+	int mode = flags & O_ACCMODE;
+
+	if (!handle)
+		return NULL;
+	handle->fs = fs;
+	handle->inode = inode_hold(inode);
+	handle->holds = 1;
+	handle->reads = mode != O_WRONLY;
+	handle->writes = mode != O_RDONLY;
+	handle->appends = handle->writes && (flags & O_APPEND);
+	handle->next = fs->handles;
+	if (fs->handles)
+		fs->handles->prev = handle;
+	fs->handles = handle;
+	return handle;
+}
+
+struct handle *handle_hold(struct handle *handle)
+{
+	handle->holds++;
+	return handle;
+}
+
+static void unlist(struct handle *handle)
+{
+	if (handle->next)
+		handle->next->prev = handle->prev;
+	*(handle->prev ? &handle->prev->next : &handle->fs->handles) = handle->next;
+}
+
+void handle_drop(struct handle *handle)
+{
+	if (!handle || --handle->holds)
+		return;
+	buffer_unref(handle->now.value);
+	buffer_unref(handle->newer.value);
+	inode_drop(handle->inode);
+	free(handle);
+}
+
+void handle_close(struct handle *handle)
+{
+	struct pending *pending = handle->pending;
+
+	unlist(handle);
+	handle->pending = NULL;
+	if (pending)
+		pending_close(pending);
+	handle_drop(handle);
+}
+
+int handle_begin(struct handle *handle, enum transaction_origin origin)
+{
+	int error = pending_open(handle->fs, handle->inode, origin);
+
+	if (!error)
+		handle->pending = handle->inode->pending;
+	return error;
+}
+
+/* ---- versions ---- */
+
+static void set(struct version *version, struct buffer *value, size_t size, uint64_t at, uint64_t changes)
+{
+	buffer_ref(value);
+	buffer_unref(version->value);
+	*version = (struct version){value, size, at, changes, true};
+}
+
+static void take_newer(struct handle *handle)
+{
+	buffer_unref(handle->now.value);
+	handle->now = handle->newer;
+	handle->newer = (struct version){.known = false};
+	handle->started = handle->told = false;
+}
+
+static bool fresh(const struct version *version)
+{
+	return version->known && fs_now_ms() <= version->at + FS_FRESH_MS;
+}
+
+bool handle_needs_look(struct handle *handle, size_t offset)
+{
+	if (handle->started && offset > 0)
+		return false;
+	if (fresh(&handle->newer))
+		take_newer(handle);
+	return handle->started || !fresh(&handle->now);
+}
+
+static bool continues(const struct version *old, const struct sight *sight)
+{
+	if (!old->value || !sight->whole || sight->size < old->size)
+		return false;
+	const char *a = buffer_map(old->value, old->size);
+	return a && memcmp(a, buffer_map(sight->start, sight->size), old->size) == 0;
+}
+
+void handle_saw(struct handle *handle, const struct sight *sight)
+{
+	bool at_once = !handle->started || continues(&handle->now, sight);
+	struct version *version = at_once ? &handle->now : &handle->newer;
+
+	set(version, sight->whole ? sight->start : NULL, sight->size, sight->at, handle->inode->changes);
+}
+
+void handle_take(struct handle *handle, struct buffer *value)
+{
+	set(&handle->now, value, buffer_size(value), fs_now_ms(), handle->inode->changes);
+}

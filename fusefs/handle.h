@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Open files, and the version of the value that each of them reads.
+ *
+ * A reader goes on with the version that it has begun. It gets a newer one
+ * when it begins anew (at offset 0), or where the newer one only continues
+ * its own (tail -f).
+ */
+#ifndef FUSEFS_HANDLE_H
+#define FUSEFS_HANDLE_H
+
+#include "fs.h"
+#include "pending.h"
+
+struct version {
+	struct buffer *value; /* all of it; or NULL */
+	size_t size;
+	uint64_t at;          /* when it came, in ms */
+	uint64_t changes;     /* inode->changes at that time */
+	bool known;
+};
+
+struct handle {
+	struct handle *prev, *next; /* of all open files */
+	struct fs *fs;
+	struct inode *inode; /* held */
+	unsigned holds;
+	bool reads, writes, appends;
+	struct pending *pending; /* the transaction that it writes through, or NULL */
+	struct version now, newer;
+	bool started;  /* a READ was answered from `now` */
+	bool told;     /* a GETATTR was */
+};
+
+/* FLAGS are open()'s. With a hold; NULL when out of memory. */
+struct handle *handle_create(struct fs *fs, struct inode *inode, int flags);
+struct handle *handle_hold(struct handle *handle);
+void handle_drop(struct handle *handle); /* NULL is fine */
+
+/* The kernel has let go of it: ends its transaction, and drops it. */
+void handle_close(struct handle *handle);
+
+/* Takes part in the inode's transaction. 0 or an errno. */
+int handle_begin(struct handle *handle, enum transaction_origin origin);
+
+/* Whether a READ at OFFSET needs a look at the key first. */
+bool handle_needs_look(struct handle *handle, size_t offset);
+
+/* A look at the key has shown a string: takes it up, or remembers it for when it may. */
+void handle_saw(struct handle *handle, const struct sight *sight);
+
+/* Takes up VALUE (a reference is taken) as a version of its own. */
+void handle_take(struct handle *handle, struct buffer *value);
+
+static inline struct handle *handle_of(const struct fuse_file_info *fi)
+{
+	return fi ? (struct handle *)(uintptr_t)fi->fh : NULL;
+}
+
+#endif

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: MIT */
+#include "inode.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs.h"
+
+#define FIRST_BUCKETS 1024
+/* A listing with `ls -l` looks at many values; they are not kept longer than they are worth. */
+#define FRESH_BYTES_MAX ((size_t)32 << 20)
+
+int inode_table_init(struct inode_table *table)
+{
+	*table = (struct inode_table){.bucket_count = FIRST_BUCKETS};
+	table->bucket = calloc(FIRST_BUCKETS, sizeof(*table->bucket));
+	return table->bucket ? 0 : ENOMEM;
+}
+
+static struct inode **bucket_of(const struct inode_table *table, uint64_t hash)
+{
+	return &table->bucket[hash & (table->bucket_count - 1)];
+}
+
+static void take_out(struct inode_table *table, struct inode *inode)
+{
+	struct inode **at = bucket_of(table, inode->hash);
+
+	while (*at != inode)
+		at = &(*at)->next;
+	*at = inode->next;
+	table->count--;
+}
+
+static void inode_destroy(struct inode *inode)
+{
+	inode_stale(inode);
+	if (inode->table)
+		take_out(inode->table, inode);
+	free(inode->key);
+	free(inode);
+}
+
+void inode_table_finish(struct inode_table *table)
+{
+	for (size_t i = 0; i < table->bucket_count && table->bucket; i++)
+		while (table->bucket[i])
+			inode_destroy(table->bucket[i]);
+	free(table->bucket);
+	table->bucket = NULL;
+}
+
+/* Failing only makes the chains longer. */
+static void grow(struct inode_table *table)
+{
+	size_t old_count = table->bucket_count;
+	struct inode **old = table->bucket;
+	struct inode **bucket = calloc(old_count * 2, sizeof(*bucket));
+
+	if (!bucket)
+		return;
+	table->bucket = bucket;
+	table->bucket_count = old_count * 2;
+	for (size_t i = 0; i < old_count; i++) {
+		for (struct inode *inode = old[i], *next; inode; inode = next) {
+			struct inode **to = bucket_of(table, inode->hash);
+			next = inode->next;
+			inode->next = *to;
+			*to = inode;
+		}
+	}
+	free(old);
+}
+
+static void insert(struct inode_table *table, struct inode *inode)
+{
+	if (table->count >= table->bucket_count)
+		grow(table);
+	struct inode **bucket = bucket_of(table, inode->hash);
+	inode->next = *bucket;
+	*bucket = inode;
+	table->count++;
+}
+
+struct inode *inode_find(const struct inode_table *table, const char *key, size_t key_len)
+{
+	uint64_t hash = name_hash(key, key_len);
+	struct inode *inode = *bucket_of(table, hash);
+
+	while (inode && (inode->gone || inode->hash != hash || inode->key_len != key_len ||
+			 memcmp(inode->key, key, key_len) != 0))
+		inode = inode->next;
+	return inode;
+}
+
+struct inode *inode_find_hashed(const struct inode_table *table, const struct name *name)
+{
+	struct inode *inode = *bucket_of(table, name->hash);
+
+	while (inode && (inode->gone || inode->hash != name->hash || !name_matches(name, inode->key, inode->key_len)))
+		inode = inode->next;
+	return inode;
+}
+
+static char *copy_key(const char *key, size_t key_len)
+{
+	char *copy = malloc(key_len + 1);
+
+	if (!copy)
+		return NULL;
+	memcpy(copy, key, key_len);
+	copy[key_len] = '\0';
+	return copy;
+}
+
+struct inode *inode_alone(struct timespec born)
+{
+	struct inode *inode = calloc(1, sizeof(*inode));
+
+	if (!inode)
+		return NULL;
+	inode->atime = inode->mtime = inode->ctime = born;
+	inode->holds = 1;
+	return inode;
+}
+
+struct inode *inode_get(struct inode_table *table, const char *key, size_t key_len, struct timespec born)
+{
+	struct inode *inode = inode_find(table, key, key_len);
+
+	if (inode)
+		return inode_hold(inode);
+	inode = inode_alone(born);
+	if (!inode)
+		return NULL;
+	inode->key = copy_key(key, key_len);
+	if (!inode->key) {
+		free(inode);
+		return NULL;
+	}
+	inode->key_len = key_len;
+	inode->hash = name_hash(key, key_len);
+	inode->table = table;
+	insert(table, inode);
+	return inode;
+}
+
+struct inode *inode_hold(struct inode *inode)
+{
+	inode->holds++;
+	return inode;
+}
+
+void inode_drop(struct inode *inode)
+{
+	if (inode && --inode->holds == 0 && inode->lookups == 0)
+		inode_destroy(inode);
+}
+
+void inode_forget(struct inode *inode, uint64_t lookups)
+{
+	inode->lookups -= lookups < inode->lookups ? lookups : inode->lookups;
+	if (!inode->lookups && !inode->holds)
+		inode_destroy(inode);
+}
+
+void inode_leave(struct inode *inode)
+{
+	inode->gone = true;
+}
+
+void inode_return(struct inode *inode)
+{
+	if (inode->gone && !inode_find(inode->table, inode->key, inode->key_len))
+		inode->gone = false;
+}
+
+int inode_rename(struct inode *inode, const char *key, size_t key_len)
+{
+	char *copy = copy_key(key, key_len);
+	struct inode *there = inode_find(inode->table, key, key_len);
+
+	if (!copy)
+		return ENOMEM;
+	if (there)
+		inode_leave(there);
+	take_out(inode->table, inode);
+	free(inode->key);
+	inode->key = copy;
+	inode->key_len = key_len;
+	inode->hash = name_hash(key, key_len);
+	inode->gone = false;
+	insert(inode->table, inode);
+	return 0;
+}
+
+/* ---- what was seen ---- */
+
+static uint64_t fingerprint(const struct sight *sight)
+{
+	if (sight->type != SIGHT_STRING)
+		return sight->type;
+	size_t len = buffer_size(sight->start);
+	return name_hash(buffer_map(sight->start, len), len) ^ (sight->size * 0x9E3779B97F4A7C15u);
+}
+
+void inode_saw(struct inode *inode, const struct sight *sight, struct timespec now)
+{
+	uint64_t print = fingerprint(sight);
+
+	if (inode->has_print && inode->print != print)
+		inode->mtime = inode->ctime = now;
+	inode->print = print;
+	inode->has_print = true;
+}
+
+void inode_wrote(struct inode *inode, struct timespec now)
+{
+	inode->mtime = inode->ctime = now;
+	inode->has_print = false;
+	inode->changes++;
+	inode_stale(inode);
+}
+
+void inode_stale(struct inode *inode)
+{
+	if (!inode->has_fresh)
+		return;
+	struct inode_table *table = inode->table;
+	*(inode->older ? &inode->older->newer : &table->oldest) = inode->newer;
+	*(inode->newer ? &inode->newer->older : &table->newest) = inode->older;
+	inode->older = inode->newer = NULL;
+	if (inode->fresh.start)
+		table->fresh_bytes -= buffer_size(inode->fresh.start);
+	buffer_unref(inode->fresh.start);
+	inode->fresh.start = NULL;
+	inode->has_fresh = false;
+}
+
+void inode_keep(struct inode *inode, const struct sight *sight)
+{
+	struct inode_table *table = inode->table;
+
+	inode_stale(inode);
+	inode->fresh = *sight;
+	buffer_ref(sight->start);
+	inode->has_fresh = true;
+	inode->attr_served = false;
+	inode->older = table->newest;
+	*(table->newest ? &table->newest->newer : &table->oldest) = inode;
+	table->newest = inode;
+	if (sight->start)
+		table->fresh_bytes += buffer_size(sight->start);
+	inode_expire(table, sight->at);
+}
+
+const struct sight *inode_fresh(struct inode *inode, uint64_t now_ms)
+{
+	if (inode->has_fresh && now_ms > inode->fresh.at + FS_FRESH_MS)
+		inode_stale(inode);
+	return inode->has_fresh ? &inode->fresh : NULL;
+}
+
+void inode_expire(struct inode_table *table, uint64_t now_ms)
+{
+	while (table->oldest && (now_ms > table->oldest->fresh.at + FS_FRESH_MS ||
+				 (table->fresh_bytes > FRESH_BYTES_MAX && table->oldest != table->newest)))
+		inode_stale(table->oldest);
+}

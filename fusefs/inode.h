@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Inodes: the keys that the kernel, an open file or a request knows of.
+ *
+ * An inode lives as long as the kernel's look-ups and our holds are not zero.
+ * It is found by its key until the key is removed or replaced through this
+ * mount; then it is `gone`: its handles go on, its name is someone else's.
+ */
+#ifndef FUSEFS_INODE_H
+#define FUSEFS_INODE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "name.h"
+#include "sight.h"
+
+struct pending;
+struct inode_table;
+
+struct inode {
+	struct inode *next;    /* in the table's bucket */
+	struct inode_table *table;
+	uint64_t hash;         /* name_hash() of the key */
+	char *key;
+	size_t key_len;
+	uint64_t lookups;      /* what the kernel will FORGET */
+	unsigned holds;
+	bool gone;
+	mode_t mode;           /* set by chmod; 0 with has_mode false: the default */
+	bool has_mode;
+	struct timespec atime, mtime, ctime;
+	uint64_t print;        /* fingerprint of the value last seen */
+	bool has_print;
+	struct pending *pending; /* the transaction, or NULL */
+	uint64_t changes;      /* direct writes through this mount */
+	/* What a LOOKUP has fetched, for what follows it at once. */
+	struct sight fresh;
+	bool has_fresh;
+	bool attr_served;      /* a GETATTR was answered from it */
+	struct inode *older, *newer; /* in the list of those that have one */
+};
+
+struct inode_table {
+	struct inode **bucket;
+	size_t bucket_count; /* a power of two */
+	size_t count;
+	struct inode *oldest, *newest; /* with `fresh` */
+	size_t fresh_bytes;
+};
+
+int inode_table_init(struct inode_table *table); /* 0 or ENOMEM */
+void inode_table_finish(struct inode_table *table); /* frees all inodes, held or not */
+
+/* Borrowed; NULL where nobody knows the key. */
+struct inode *inode_find(const struct inode_table *table, const char *key, size_t key_len);
+struct inode *inode_find_hashed(const struct inode_table *table, const struct name *name);
+
+/* With a hold for the caller; NULL when out of memory. */
+struct inode *inode_get(struct inode_table *table, const char *key, size_t key_len, struct timespec born);
+
+/* An inode that is in no table (the root), with a hold. */
+struct inode *inode_alone(struct timespec born);
+
+struct inode *inode_hold(struct inode *inode);
+void inode_drop(struct inode *inode); /* NULL is fine */
+void inode_forget(struct inode *inode, uint64_t lookups);
+
+/* Its name is someone else's from now on. Back again: only while nobody has taken it. */
+void inode_leave(struct inode *inode);
+void inode_return(struct inode *inode);
+
+/* Gives an inode another key; the one that has it leaves. 0 or ENOMEM. */
+int inode_rename(struct inode *inode, const char *key, size_t key_len);
+
+/* A value was seen: bumps mtime and ctime where it is another one than before. */
+void inode_saw(struct inode *inode, const struct sight *sight, struct timespec now);
+
+/* A value was written through this mount: the times are NOW, what is seen next is no further change. */
+void inode_wrote(struct inode *inode, struct timespec now);
+
+/* Keeps SIGHT for FS_FRESH_MS; a reference to its bytes is taken. */
+void inode_keep(struct inode *inode, const struct sight *sight);
+void inode_stale(struct inode *inode);
+const struct sight *inode_fresh(struct inode *inode, uint64_t now_ms); /* or NULL */
+void inode_expire(struct inode_table *table, uint64_t now_ms);
+
+#endif

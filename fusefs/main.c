@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * shardfs: a cluster, mounted.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "mountpoint.h"
+#include "options.h"
+#include "session.h"
+
+static int ready_fd = -1; /* tells the parent that the mount answers */
+
+static void ready(void)
+{
+	if (ready_fd < 0)
+		return;
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	setsid();
+	if (chdir("/") < 0 || write(ready_fd, "", 1) != 1)
+		return;
+	close(ready_fd);
+	for (int fd = 0; null >= 0 && fd <= 2; fd++)
+		dup2(null, fd);
+	if (null > 2)
+		close(null);
+}
+
+static int serve(struct options *options, const char *mountpoint)
+{
+	struct cli_connect *connect = &options->connect;
+	int status = CLI_FAILED;
+
+	/* A mount without servers would only show errors: it is not made. */
+	if (cli_connect_open(connect, CLI_STREAM) && cli_connect_map(connect) &&
+	    session_serve(options, mountpoint, ready))
+		status = CLI_OK;
+	options_finish(options);
+	return status;
+}
+
+/* The client must be made after the fork; the parent stays until the child is of use, or has said why not. */
+static int serve_in_background(struct options *options, const char *mountpoint)
+{
+	int fds[2];
+	char byte;
+
+	if (pipe2(fds, O_CLOEXEC) < 0) {
+		cli_error("cannot make a pipe: %s", strerror(errno));
+		return CLI_FAILED;
+	}
+	switch (fork()) {
+	case -1:
+		cli_error("cannot fork: %s", strerror(errno));
+		return CLI_FAILED;
+	case 0:
+		close(fds[0]);
+		ready_fd = fds[1];
+		return serve(options, mountpoint);
+	}
+	close(fds[1]);
+	ssize_t n;
+	do {
+		n = read(fds[0], &byte, 1);
+	} while (n < 0 && errno == EINTR);
+	options_finish(options);
+	return n == 1 ? CLI_OK : CLI_FAILED;
+}
+
+int main(int argc, char *argv[])
+{
+	struct options options;
+
+	cli_start(argv);
+	options_parse(&options, argc, argv);
+	char *mountpoint = mountpoint_check(options.mountpoint);
+	if (!mountpoint) {
+		options_finish(&options);
+		return CLI_FAILED;
+	}
+	int status = options.foreground ? serve(&options, mountpoint) : serve_in_background(&options, mountpoint);
+	free(mountpoint);
+	return status;
+}

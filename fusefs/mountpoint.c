@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+#include "mountpoint.h"
+
+#include <errno.h>
+#include <mntent.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+/* By the table of mounts: to touch a dead mount fails, to touch a stopped one hangs. */
+static bool mounted_already(const char *path)
+{
+	FILE *mounts = setmntent("/proc/self/mounts", "re");
+	bool found = false;
+
+	for (struct mntent *entry; mounts && (entry = getmntent(mounts));)
+		if (strcmp(entry->mnt_dir, path) == 0)
+			found = strcmp(entry->mnt_type, "fuse.shardfs") == 0;
+	if (mounts)
+		endmntent(mounts);
+	return found;
+}
+
+static char *report(const char *path, const char *text)
+{
+	cli_error_about(path, strlen(path), "%s", text);
+	return NULL;
+}
+
+static char *report_mounted(const char *path)
+{
+	cli_error_about(path, strlen(path), "is a mount of shardfs already; fusermount3 -u ends it");
+	return NULL;
+}
+
+/* PATH made absolute without a look at what it names; the part before its last '/' is made real. */
+static char *absolute(const char *path)
+{
+	char *copy = strdup(path), *result = NULL, *dir;
+	size_t len = copy ? strlen(copy) : 0;
+
+	while (len > 1 && copy[len - 1] == '/')
+		copy[--len] = '\0';
+	char *slash = copy ? strrchr(copy, '/') : NULL;
+	const char *name = slash ? slash + 1 : copy;
+	if (!copy || !*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0) {
+		free(copy);
+		return NULL;
+	}
+	if (slash)
+		*slash = '\0';
+	dir = realpath(!slash ? "." : *copy ? copy : "/", NULL);
+	if (dir) {
+		result = malloc(strlen(dir) + strlen(name) + 2);
+		if (result)
+			stpcpy(stpcpy(stpcpy(result, dir), dir[1] ? "/" : ""), name);
+	}
+	free(dir);
+	free(copy);
+	return result;
+}
+
+static bool parent_says_mounted(const char *path)
+{
+	char *guess = absolute(path);
+	bool mounted = guess && mounted_already(guess);
+
+	free(guess);
+	return mounted;
+}
+
+char *mountpoint_check(const char *path)
+{
+	struct stat st;
+
+	if (parent_says_mounted(path))
+		return report_mounted(path);
+	char *real = realpath(path, NULL);
+	if (!real && errno == ENOENT)
+		return report(path, "no such directory; make it first (mkdir)");
+	if (!real && errno == ENOTCONN)
+		return report(path, "a file system whose daemon is gone is mounted here; fusermount3 -u ends it");
+	if (!real)
+		return report(path, strerror(errno));
+	if (mounted_already(real)) {
+		free(real);
+		return report_mounted(path);
+	}
+	if (stat(real, &st) < 0 || !S_ISDIR(st.st_mode)) {
+		free(real);
+		return report(path, "not a directory");
+	}
+	return real;
+}

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+#include "op.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "errors.h"
+
+static void interrupted(fuse_req_t req, void *data)
+{
+	struct op *op = data;
+
+	op_hold(op);
+	op_error(op, EINTR);
+	for (int i = 0; i < OP_CALLS && !op->keeps_on; i++)
+		if (op->call[i].request)
+			shard_cancel(op->fs->client, op->call[i].request);
+	op_drop(op);
+}
+
+void *op_create(fuse_req_t req, size_t size, struct inode *inode, const char *key, size_t key_len)
+{
+	if (inode && !key) {
+		key = inode->key;
+		key_len = inode->key_len;
+	}
+	/* libfuse must not call interrupted() from within fuse_req_interrupt_func(): the answer frees the request. */
+	bool late = fuse_req_interrupted(req);
+	struct op *op = late ? NULL : calloc(1, size + key_len + 1);
+	if (!op) {
+		fuse_reply_err(req, late ? EINTR : ENOMEM);
+		return NULL;
+	}
+	op->fs = fs_of(req);
+	op->req = req;
+	op->holds = 1;
+	op->inode = inode ? inode_hold(inode) : NULL;
+	op->key = (char *)op + size;
+	op->key_len = key_len;
+	if (key_len)
+		memcpy(op->key, key, key_len);
+	fuse_req_interrupt_func(req, interrupted, op);
+	return op;
+}
+
+struct op *op_hold(struct op *op)
+{
+	op->holds++;
+	return op;
+}
+
+void op_drop(struct op *op)
+{
+	if (--op->holds)
+		return;
+	op_error(op, EIO);
+	probe_finish(&op->probe);
+	if (op->finish)
+		op->finish(op);
+	inode_drop(op->inode);
+	free(op);
+}
+
+fuse_req_t op_answer(struct op *op)
+{
+	fuse_req_t req = op->req;
+
+	op->req = NULL;
+	return req;
+}
+
+void op_error(struct op *op, int error)
+{
+	fuse_req_t req = op_answer(op);
+
+	if (req)
+		fuse_reply_err(req, error);
+}
+
+void words_add(struct words *words, const char *word, size_t len)
+{
+	words->word[words->count] = word;
+	words->len[words->count++] = len;
+}
+
+void words_text(struct words *words, const char *text)
+{
+	words_add(words, text, strlen(text));
+}
+
+void words_key(struct words *words, const struct op *op)
+{
+	words_add(words, op->key, op->key_len);
+}
+
+static void called_back(void *ctx, const shard_result *result)
+{
+	struct op_call *call = ctx;
+	struct op *op = call->op;
+
+	call->request = NULL;
+	call->op = NULL;
+	call->step(op, result);
+	op_drop(op);
+}
+
+static struct op_call *free_call(struct op *op, op_step step)
+{
+	struct op_call *call = op->call;
+
+	while (call->op)
+		call++;
+	call->op = op_hold(op);
+	call->step = step;
+	return call;
+}
+
+static bool submitted(struct op_call *call, int error)
+{
+	struct op *op = call->op;
+
+	if (!error)
+		return true;
+	call->op = NULL;
+	op_error(op, errors_of_code(error));
+	op_drop(op);
+	return false;
+}
+
+bool op_submit(struct op *op, const struct words *words, const shard_call *how, op_step step)
+{
+	struct op_call *call = free_call(op, step);
+	return submitted(call, shard_submit(op->fs->client, words->count, words->word, words->len, how, called_back,
+					    call, &call->request));
+}
+
+bool op_submit_multi(struct op *op, size_t count, const struct words *words, op_step step)
+{
+	struct op_call *call = free_call(op, step);
+	shard_args args[OP_CALLS];
+
+	for (size_t i = 0; i < count; i++)
+		args[i] = (shard_args){words[i].count, words[i].word, words[i].len};
+	return submitted(call, shard_submit_multi(op->fs->client, count, args, NULL, called_back, call, &call->request));
+}
+
+bool op_submit_key(struct op *op, const char *name, op_step step)
+{
+	struct words words = {0};
+
+	words_text(&words, name);
+	words_key(&words, op);
+	return op_submit(op, &words, NULL, step);
+}
+
+bool op_failed(struct op *op, const shard_result *result)
+{
+	int error = errors_of_result(result);
+
+	if (error)
+		op_error(op, error);
+	return error != 0;
+}

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * OPEN, CREATE, MKNOD, RELEASE.
+ */
+#include "ops.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+
+static bool writes(int flags)
+{
+	return (flags & O_ACCMODE) != O_RDONLY;
+}
+
+/*
+ * A handle that reads one version must not share the kernel's pages with one
+ * that reads another; and O_APPEND must arrive as one WRITE. Only what is
+ * written whole goes through the page cache, where mmap works.
+ */
+static void set_modes(struct fuse_file_info *fi, const struct handle *handle)
+{
+	fi->fh = (uintptr_t)handle;
+	fi->direct_io = handle->appends || !handle->pending;
+	fi->noflush = !handle->writes;
+}
+
+static void reply_open(fuse_req_t req, struct handle *handle, struct fuse_file_info *fi)
+{
+	set_modes(fi, handle);
+	if (fuse_reply_open(req, fi))
+		handle_close(handle);
+}
+
+/* ---- OPEN ---- */
+
+struct open {
+	struct op op;
+	struct fuse_file_info fi;
+};
+
+static void open_known(fuse_req_t req, struct inode *inode, const struct sight *sight, struct fuse_file_info *fi)
+{
+	struct handle *handle = handle_create(fs_of(req), inode, fi->flags);
+	int error = handle ? 0 : ENOMEM;
+
+	if (!error && writes(fi->flags) && (fi->flags & O_TRUNC))
+		error = handle_begin(handle, TRANSACTION_OPENED);
+	else if (!error && sight)
+		handle_saw(handle, sight);
+	if (!error) {
+		reply_open(req, handle, fi);
+		return;
+	}
+	if (handle)
+		handle_close(handle);
+	fuse_reply_err(req, error);
+}
+
+static int why_not(const struct sight *sight, bool path)
+{
+	if (sight->type == SIGHT_NONE)
+		return path ? ENOENT : ESTALE;
+	return sight->type == SIGHT_OTHER ? EACCES : 0;
+}
+
+static void looked(struct op *op, int error)
+{
+	struct open *open = (struct open *)op;
+	const struct sight *sight = &op->probe.sight;
+
+	if (!error)
+		error = why_not(sight, true);
+	if (!error)
+		inode_saw(op->inode, sight, fs_now());
+	if (error)
+		op_error(op, error);
+	else if (op->req)
+		open_known(op_answer(op), op->inode, sight, &open->fi);
+}
+
+static void look_first(fuse_req_t req, struct inode *inode, const struct fuse_file_info *fi)
+{
+	struct open *open = op_create(req, sizeof(*open), inode, NULL, 0);
+
+	if (!open)
+		return;
+	open->fi = *fi;
+	if (inode->gone)
+		op_error(&open->op, ESTALE);
+	else
+		probe_start(&open->op, looked);
+	op_drop(&open->op);
+}
+
+void open_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct inode *inode = fs_inode(fs_of(req), ino);
+	const struct sight *fresh = inode_fresh(inode, fs_now_ms());
+
+	if (ino == FUSE_ROOT_ID)
+		fuse_reply_err(req, EISDIR);
+	else if (pending_visible(inode))
+		open_known(req, inode, NULL, fi);
+	else if (!fresh)
+		look_first(req, inode, fi);
+	else if (why_not(fresh, true))
+		fuse_reply_err(req, why_not(fresh, true));
+	else
+		open_known(req, inode, fresh, fi);
+}
+
+/* ---- CREATE ---- */
+
+static void created(fuse_req_t req, struct inode *inode, enum transaction_origin origin, struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	struct handle *handle = handle_create(fs, inode, fi->flags);
+	struct fuse_entry_param entry;
+	int error = handle ? 0 : ENOMEM;
+
+	if (!error && writes(fi->flags))
+		error = handle_begin(handle, origin);
+	if (error) {
+		if (handle)
+			handle_close(handle);
+		fuse_reply_err(req, error);
+		return;
+	}
+	fs->root->mtime = fs->root->ctime = fs_now();
+	set_modes(fi, handle);
+	lookup_entry(fs, inode, 0, true, &entry);
+	inode->lookups++;
+	if (fuse_reply_create(req, &entry, fi)) {
+		handle_close(handle);
+		inode_forget(inode, 1);
+	}
+}
+
+struct create {
+	struct op op;
+	struct fuse_file_info fi;
+	bool open; /* else MKNOD */
+};
+
+/* The empty value is there: made by us. */
+static void exclusive_came(struct op *op, const shard_result *result)
+{
+	struct create *create = (struct create *)op;
+
+	if (op_failed(op, result))
+		return;
+	if (result->reply->type == SHARD_REPLY_NIL) {
+		op_error(op, EEXIST);
+		return;
+	}
+	struct inode *inode = inode_get(&op->fs->inodes, op->key, op->key_len, fs_now());
+	if (!inode) {
+		op_error(op, ENOMEM);
+		return;
+	}
+	inode_wrote(inode, fs_now());
+	if (op->req && create->open) {
+		created(op_answer(op), inode, TRANSACTION_STORED, &create->fi);
+	} else if (op->req) {
+		struct fuse_entry_param entry;
+		lookup_entry(op->fs, inode, 0, true, &entry);
+		inode->lookups++;
+		if (fuse_reply_entry(op_answer(op), &entry))
+			inode_forget(inode, 1);
+	}
+	inode_drop(inode);
+}
+
+static void create_exclusive(fuse_req_t req, const char *key, size_t key_len, const struct fuse_file_info *fi)
+{
+	struct create *create = op_create(req, sizeof(*create), NULL, key, key_len);
+	struct words words = {0};
+
+	if (!create)
+		return;
+	create->open = fi != NULL;
+	if (fi)
+		create->fi = *fi;
+	create->op.keeps_on = true;
+	words_text(&words, "SET");
+	words_key(&words, &create->op);
+	words_text(&words, "");
+	words_text(&words, "NX");
+	op_submit(&create->op, &words, NULL, exclusive_came);
+	op_drop(&create->op);
+}
+
+/* Without O_EXCL nothing is sent: the first commit makes the key. */
+static void create_later(fuse_req_t req, const char *key, size_t key_len, struct fuse_file_info *fi)
+{
+	struct inode *inode = inode_get(&fs_of(req)->inodes, key, key_len, fs_now());
+	bool truncates = fi->flags & O_TRUNC;
+
+	if (!inode) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	created(req, inode, truncates ? TRANSACTION_OPENED : TRANSACTION_CREATED, fi);
+	inode_drop(inode);
+}
+
+void open_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
+{
+	char *key;
+	size_t key_len;
+	int error = fs_key_of_name(fs_of(req), name, true, &key, &key_len);
+
+	if (error) {
+		fuse_reply_err(req, error);
+		return;
+	}
+	/* Who cannot write will never commit: the file is made at once. */
+	if ((fi->flags & O_EXCL) || !writes(fi->flags))
+		create_exclusive(req, key, key_len, fi);
+	else
+		create_later(req, key, key_len, fi);
+	free(key);
+}
+
+void open_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
+{
+	char *key;
+	size_t key_len;
+	int error = S_ISREG(mode) ? fs_key_of_name(fs_of(req), name, true, &key, &key_len) : EPERM;
+
+	if (error) {
+		fuse_reply_err(req, error);
+		return;
+	}
+	create_exclusive(req, key, key_len, NULL);
+	free(key);
+}
+
+void open_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	handle_close(handle_of(fi));
+	fuse_reply_err(req, 0);
+}

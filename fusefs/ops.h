@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The operations, by theme: what the table in ops.c points to, and what they
+ * share.
+ */
+#ifndef FUSEFS_OPS_H
+#define FUSEFS_OPS_H
+
+#include "fs.h"
+#include "handle.h"
+#include "op.h"
+
+/* lookup.c */
+void lookup_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
+void lookup_forget(fuse_req_t req, fuse_ino_t ino, uint64_t lookups);
+void lookup_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets);
+void lookup_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+
+/* The entry that the kernel gets for an inode; its look-up is counted by the caller. */
+void lookup_entry(const struct fs *fs, const struct inode *inode, size_t size, bool readable,
+		  struct fuse_entry_param *entry);
+
+/* open.c */
+void open_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void open_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi);
+void open_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev);
+void open_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+
+/* read.c */
+void read_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi);
+
+/* write.c */
+void write_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
+		 struct fuse_file_info *fi);
+void write_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void write_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
+
+/* setattr.c */
+void setattr_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct fuse_file_info *fi);
+
+/* remove.c */
+void remove_unlink(fuse_req_t req, fuse_ino_t parent, const char *name);
+
+/* rename.c */
+void rename_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent, const char *new_name,
+		   unsigned flags);
+
+/* dir.c */
+void dir_close(struct dir *dir);
+void dir_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void dir_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi);
+void dir_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+
+/* statfs.c */
+void statfs_statfs(fuse_req_t req, fuse_ino_t ino);
+
+/* xattr.c */
+void xattr_get(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);
+void xattr_set(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size, int flags);
+void xattr_list(fuse_req_t req, fuse_ino_t ino, size_t size);
+void xattr_remove(fuse_req_t req, fuse_ino_t ino, const char *name);
+
+#endif

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+#include "pending.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "errors.h"
+
+static void store(struct pending *pending);
+
+bool pending_visible(const struct inode *inode)
+{
+	return inode->pending && (transaction_dirty(&inode->pending->t) || inode->gone);
+}
+
+static void drop(struct pending *pending)
+{
+	if (--pending->holds)
+		return;
+	struct inode *inode = pending->inode;
+	inode->pending = NULL;
+	shard_timer_cancel(pending->quiet);
+	transaction_finish(&pending->t);
+	free(pending);
+	inode_drop(inode);
+}
+
+static int begin(struct fs *fs, struct inode *inode, enum transaction_origin origin)
+{
+	struct pending *pending = calloc(1, sizeof(*pending));
+	struct buffer *buffer = pending ? buffer_create(NULL, 0) : NULL;
+
+	if (!buffer) {
+		free(pending);
+		return ENOMEM;
+	}
+	transaction_init(&pending->t, buffer, fs->options->commit, origin);
+	pending->fs = fs;
+	pending->inode = inode_hold(inode);
+	pending->handles = pending->holds = 1;
+	inode->pending = pending;
+	return 0;
+}
+
+int pending_open(struct fs *fs, struct inode *inode, enum transaction_origin origin)
+{
+	struct pending *pending = inode->pending;
+
+	inode_stale(inode);
+	inode->mtime = inode->ctime = fs_now();
+	if (!pending)
+		return begin(fs, inode, origin);
+	int error = transaction_truncate(&pending->t, origin != TRANSACTION_TRUNCATED);
+	if (error)
+		return error;
+	pending->handles++;
+	pending->holds++;
+	return 0;
+}
+
+/* What nobody is left to write: as after the last close(). */
+static bool left_over(struct pending *pending)
+{
+	return !pending->handles && !pending->storing && !pending->inode->gone &&
+	       transaction_release(&pending->t) == TRANSACTION_COMMIT;
+}
+
+void pending_close(struct pending *pending)
+{
+	pending->handles--;
+	if (left_over(pending))
+		store(pending);
+	drop(pending);
+}
+
+static void quiet(void *ctx)
+{
+	struct pending *pending = ctx;
+	uint64_t age = fs_now_ms() - pending->changed_at;
+
+	pending->quiet = NULL;
+	if (pending->inode->gone || !transaction_dirty(&pending->t))
+		return;
+	if (pending->storing || age < TRANSACTION_QUIET_MS)
+		pending->quiet = shard_timer_add(pending->fs->client,
+						 (unsigned)(age < TRANSACTION_QUIET_MS ? TRANSACTION_QUIET_MS - age : TRANSACTION_QUIET_MS),
+						 quiet, pending);
+	else if (transaction_quiet(&pending->t) == TRANSACTION_COMMIT)
+		store(pending);
+}
+
+void pending_changed(struct pending *pending, bool later)
+{
+	pending->inode->mtime = pending->inode->ctime = fs_now();
+	pending->changed_at = fs_now_ms();
+	if (later && !pending->quiet)
+		pending->quiet = shard_timer_add(pending->fs->client, TRANSACTION_QUIET_MS, quiet, pending);
+}
+
+/* ---- the SET ---- */
+
+static void wake(struct pending_waiter **list, uint64_t serial, int error)
+{
+	struct pending_waiter *due = NULL, **at = list;
+
+	/* Taken out before the first is called: it may add others. */
+	while (*at) {
+		struct pending_waiter *waiter = *at;
+		if (waiter->serial > serial) {
+			at = &waiter->next;
+			continue;
+		}
+		*at = waiter->next;
+		waiter->next = due;
+		due = waiter;
+	}
+	while (due) {
+		struct pending_waiter *waiter = due;
+		due = waiter->next;
+		waiter->done(waiter->op, error);
+		op_drop(waiter->op);
+		free(waiter);
+	}
+}
+
+static bool anyone_listens(const struct pending *pending)
+{
+	for (const struct pending_waiter *waiter = pending->waiters; waiter; waiter = waiter->next)
+		if (waiter->op->req)
+			return true;
+	return false;
+}
+
+/* After a SET. A failure is told to all who wait, so that nobody waits for two deadlines. */
+static void stored(struct pending *pending, int error)
+{
+	uint64_t sent = pending->t.sending;
+	bool told = anyone_listens(pending);
+
+	pending->storing = false;
+	pending->fs->commits--;
+	if (!error)
+		inode_wrote(pending->inode, pending->inode->mtime);
+	else if (!told)
+		fs_log(pending->fs, pending->inode, "cannot be stored", error);
+	transaction_end(&pending->t, error, told);
+	wake(&pending->waiters, error ? UINT64_MAX : sent, error);
+	wake(&pending->settlers, UINT64_MAX, 0);
+	if (!pending->storing && (pending->waiters || (!error && left_over(pending))))
+		store(pending);
+	drop(pending);
+}
+
+static void rewritten(void *ctx, const shard_result *result)
+{
+	stored(ctx, errors_of_result(result));
+}
+
+/*
+ * The key that our open() was to create is there by now. An open() that does
+ * not truncate would have found it: what was written goes over it.
+ */
+static void write_over(struct pending *pending)
+{
+	struct transaction *t = &pending->t;
+	const char *bytes = buffer_map(t->buffer, t->sending_size);
+	const char *argv[] = {"SETRANGE", pending->inode->key, "0", bytes};
+	size_t lens[] = {8, pending->inode->key_len, 1, t->sending_size};
+	shard_call how = {.flags = SHARD_IDEMPOTENT};
+	int error = SHARD_ENOMEM;
+
+	if (bytes)
+		error = shard_submit(pending->fs->client, 4, argv, lens, &how, rewritten, pending, NULL);
+	buffer_unmap(t->buffer);
+	if (error)
+		stored(pending, errors_of_code(error));
+}
+
+static void set_came(void *ctx, const shard_result *result)
+{
+	struct pending *pending = ctx;
+	int error = errors_of_result(result);
+
+	if (!error && result->reply->type == SHARD_REPLY_NIL && pending->t.sending_size)
+		write_over(pending);
+	else
+		stored(pending, error);
+}
+
+static void submit_set(struct pending *pending, const char *bytes, size_t len)
+{
+	const struct options *options = pending->fs->options;
+	struct words words = {0};
+	shard_call how = {.flags = SHARD_IDEMPOTENT};
+	char seconds[24];
+
+	words_text(&words, "SET");
+	words_add(&words, pending->inode->key, pending->inode->key_len);
+	words_add(&words, bytes, len);
+	if (pending->t.absent)
+		words_text(&words, "NX");
+	if (options->ttl == TTL_KEEP) {
+		words_text(&words, "KEEPTTL");
+	} else if (options->ttl == TTL_SECONDS) {
+		snprintf(seconds, sizeof(seconds), "%llu", options->ttl_seconds);
+		words_text(&words, "EX");
+		words_text(&words, seconds);
+	}
+	int error = shard_submit(pending->fs->client, words.count, words.word, words.len, &how, set_came, pending, NULL);
+	buffer_unmap(pending->t.buffer);
+	if (error)
+		stored(pending, errors_of_code(error));
+}
+
+static void store(struct pending *pending)
+{
+	struct transaction *t = &pending->t;
+
+	transaction_begin(t);
+	pending->storing = true;
+	pending->holds++;
+	pending->fs->commits++;
+	const char *bytes = buffer_map(t->buffer, t->sending_size);
+	if (bytes)
+		submit_set(pending, bytes, t->sending_size);
+	else
+		stored(pending, errno);
+}
+
+/* ---- waiting ---- */
+
+static bool wait_in(struct pending_waiter **list, uint64_t serial, struct op *op, pending_done done)
+{
+	struct pending_waiter *waiter = calloc(1, sizeof(*waiter));
+
+	if (!waiter) {
+		done(op, ENOMEM);
+		return false;
+	}
+	*waiter = (struct pending_waiter){*list, op_hold(op), done, serial};
+	*list = waiter;
+	return true;
+}
+
+void pending_commit(struct pending *pending, struct op *op, pending_done done)
+{
+	if (pending->inode->gone || !transaction_dirty(&pending->t))
+		done(op, 0);
+	else if (wait_in(&pending->waiters, pending->t.serial, op, done) && !pending->storing)
+		store(pending);
+}
+
+void pending_publish(struct inode *inode, struct op *op, pending_done done)
+{
+	if (inode->pending)
+		pending_commit(inode->pending, op, done);
+	else
+		done(op, 0);
+}
+
+void pending_settle(struct inode *inode, struct op *op, pending_done done)
+{
+	if (inode->pending && inode->pending->storing)
+		wait_in(&inode->pending->settlers, 0, op, done);
+	else
+		done(op, 0);
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A transaction with its inode: opened by handles that truncate or create,
+ * stored by SETs of the whole value, waited for by operations.
+ */
+#ifndef FUSEFS_PENDING_H
+#define FUSEFS_PENDING_H
+
+#include "fs.h"
+#include "op.h"
+#include "transaction.h"
+
+typedef void (*pending_done)(struct op *op, int error);
+
+struct pending_waiter {
+	struct pending_waiter *next;
+	struct op *op; /* held */
+	pending_done done;
+	uint64_t serial; /* of the change that it wants to see stored */
+};
+
+struct pending {
+	struct fs *fs;
+	struct inode *inode; /* held */
+	struct transaction t;
+	unsigned handles;    /* that write through it */
+	unsigned holds;      /* the handles, and the SET under way */
+	bool storing;
+	struct pending_waiter *waiters;  /* for their change to be stored */
+	struct pending_waiter *settlers; /* until nothing is under way */
+	shard_timer *quiet;
+	uint64_t changed_at;
+};
+
+/*
+ * Joins the inode's transaction, truncating it, or begins one. Returns 0 or
+ * ENOMEM. Each handle that did this calls pending_close() when it ends.
+ */
+int pending_open(struct fs *fs, struct inode *inode, enum transaction_origin origin);
+void pending_close(struct pending *pending);
+
+/* Whether the value of the inode is what its transaction holds, not what the server does. */
+bool pending_visible(const struct inode *inode);
+
+/* To be called after each change: bumps the times, and stores it when no other follows for a while where LATER. */
+void pending_changed(struct pending *pending, bool later);
+
+/* Stores all that there is; DONE is called when that ended: at once where there is nothing to store. */
+void pending_commit(struct pending *pending, struct op *op, pending_done done);
+
+/* The same for an inode that need not have a transaction. */
+void pending_publish(struct inode *inode, struct op *op, pending_done done);
+
+/* Calls DONE when no SET of INODE is under way: at once where that is so. */
+void pending_settle(struct inode *inode, struct op *op, pending_done done);
+
+#endif

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * READ.
+ */
+#include "ops.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "errors.h"
+
+/* Up to here a value is loaded whole, so that a reader sees one version whatever happens. */
+#define LOAD_MAX ((size_t)4 << 20)
+
+struct read {
+	struct op op;
+	struct handle *handle; /* held */
+	size_t size;
+	size_t offset;
+};
+
+static void finish(struct op *op)
+{
+	handle_drop(((struct read *)op)->handle);
+}
+
+static void reply_buffer(fuse_req_t req, const struct buffer *buffer, size_t offset, size_t size)
+{
+	size_t there = buffer_size(buffer);
+	size_t len = offset < there ? (size < there - offset ? size : there - offset) : 0;
+	char *bytes = malloc(len + 1);
+	long n = bytes ? buffer_read(buffer, offset, bytes, len) : -1;
+
+	if (n < 0)
+		fuse_reply_err(req, bytes ? errno : ENOMEM);
+	else
+		fuse_reply_buf(req, bytes, (size_t)n);
+	free(bytes);
+}
+
+static void reply_version(struct read *read)
+{
+	fuse_req_t req = op_answer(&read->op);
+
+	read->handle->started = true;
+	if (req)
+		reply_buffer(req, read->handle->now.value, read->offset, read->size);
+}
+
+static void reply_bytes(struct op *op, const shard_reply *reply)
+{
+	fuse_req_t req = op_answer(op);
+
+	if (req && reply->type == SHARD_REPLY_STRING)
+		fuse_reply_buf(req, reply->str, reply->len);
+	else if (req)
+		fuse_reply_err(req, EIO);
+}
+
+/* ---- from the server ---- */
+
+static void value_came(struct op *op, const shard_result *result)
+{
+	struct read *read = (struct read *)op;
+
+	if (op_failed(op, result))
+		return;
+	if (result->reply->type != SHARD_REPLY_STRING) {
+		op_error(op, ESTALE);
+		return;
+	}
+	struct buffer *value = buffer_create(result->reply->str, result->reply->len);
+	if (!value) {
+		op_error(op, ENOMEM);
+		return;
+	}
+	handle_take(read->handle, value);
+	buffer_unref(value);
+	reply_version(read);
+}
+
+static void range_came(struct op *op, const shard_result *result)
+{
+	if (!op_failed(op, result))
+		reply_bytes(op, result->reply);
+}
+
+static void version_came(struct op *op, const shard_result *result)
+{
+	struct read *read = (struct read *)op;
+	const shard_reply *reply = result->reply;
+
+	if (op_failed(op, result))
+		return;
+	if (reply->type != SHARD_REPLY_ARRAY || reply->len != 2) {
+		op_error(op, EIO);
+		return;
+	}
+	const shard_reply *length = &reply->element[0];
+	if (length->type == SHARD_REPLY_ERROR)
+		op_error(op, errors_of_reply(length));
+	else if (length->type != SHARD_REPLY_INTEGER || (size_t)length->integer != read->handle->now.size)
+		op_error(op, ESTALE);
+	else
+		reply_bytes(op, &reply->element[1]);
+}
+
+static void submit_range(struct read *read, bool versioned)
+{
+	struct words words[2] = {0};
+	char first[24], last[24];
+
+	snprintf(first, sizeof(first), "%zu", read->offset);
+	snprintf(last, sizeof(last), "%zu", read->offset + read->size - 1);
+	words_text(&words[0], "STRLEN");
+	words_key(&words[0], &read->op);
+	words_text(&words[1], "GETRANGE");
+	words_key(&words[1], &read->op);
+	words_text(&words[1], first);
+	words_text(&words[1], last);
+	if (versioned)
+		op_submit_multi(&read->op, 2, words, version_came);
+	else
+		op_submit(&read->op, &words[1], NULL, range_came);
+}
+
+static void read_known(struct read *read)
+{
+	struct handle *handle = read->handle;
+
+	if (handle->writes && handle->now.changes != handle->inode->changes)
+		submit_range(read, false); /* it sees its own writes */
+	else if (handle->now.value)
+		reply_version(read);
+	else if (handle->now.size <= LOAD_MAX)
+		op_submit_key(&read->op, "GET", value_came);
+	else {
+		handle->started = true;
+		submit_range(read, true);
+	}
+}
+
+static void looked(struct op *op, int error)
+{
+	struct read *read = (struct read *)op;
+	const struct sight *sight = &op->probe.sight;
+
+	if (!error && sight->type != SIGHT_STRING)
+		error = ESTALE;
+	if (error) {
+		op_error(op, error);
+		return;
+	}
+	inode_saw(op->inode, sight, fs_now());
+	if (!read->offset)
+		read->handle->started = false;
+	handle_saw(read->handle, sight);
+	read_known(read);
+}
+
+static void start(struct read *read)
+{
+	struct handle *handle = read->handle;
+	struct inode *inode = handle->inode;
+
+	if (!handle_needs_look(handle, read->offset)) {
+		read_known(read);
+	} else if (pending_visible(inode)) {
+		handle_take(handle, inode->pending->t.buffer);
+		reply_version(read);
+	} else if (!inode->gone) {
+		probe_start(&read->op, looked);
+	} else if (handle->now.value) {
+		reply_version(read);
+	} else {
+		op_error(&read->op, ESTALE);
+	}
+}
+
+void read_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
+{
+	struct handle *handle = handle_of(fi);
+
+	if (handle->pending) {
+		reply_buffer(req, handle->pending->t.buffer, (size_t)offset, size);
+		return;
+	}
+	struct read *read = op_create(req, sizeof(*read), handle->inode, NULL, 0);
+	if (!read)
+		return;
+	read->handle = handle_hold(handle);
+	read->op.finish = finish;
+	read->size = size;
+	read->offset = (size_t)offset;
+	start(read);
+	op_drop(&read->op);
+}

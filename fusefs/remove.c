@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * UNLINK.
+ */
+#include "ops.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+struct removal {
+	struct op op;
+	bool unborn; /* created here, and not on any server yet */
+	bool done;
+};
+
+static void finish(struct op *op)
+{
+	if (op->inode && !((struct removal *)op)->done)
+		inode_return(op->inode);
+}
+
+static void removed(struct op *op, const shard_result *result)
+{
+	struct removal *removal = (struct removal *)op;
+	bool missing = !result->error && result->reply->type == SHARD_REPLY_INTEGER && !result->reply->integer;
+
+	if (op_failed(op, result))
+		return;
+	removal->done = true;
+	op->fs->root->mtime = op->fs->root->ctime = fs_now();
+	op_error(op, missing && !removal->unborn ? ENOENT : 0);
+}
+
+/* No SET of it is under way. From here on there will be none: its handles write into memory. */
+static void settled(struct op *op, int error)
+{
+	struct removal *removal = (struct removal *)op;
+
+	if (error) {
+		op_error(op, error);
+		return;
+	}
+	if (op->inode) {
+		removal->unborn = pending_visible(op->inode);
+		inode_stale(op->inode);
+		inode_leave(op->inode);
+	}
+	op_submit_key(op, "UNLINK", removed);
+}
+
+void remove_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct fs *fs = fs_of(req);
+	char *key;
+	size_t key_len;
+	int error = fs_key_of_name(fs, name, false, &key, &key_len);
+
+	if (error) {
+		fuse_reply_err(req, error);
+		return;
+	}
+	struct removal *removal = op_create(req, sizeof(*removal), inode_find(&fs->inodes, key, key_len), key, key_len);
+	free(key);
+	if (!removal)
+		return;
+	removal->op.finish = finish;
+	removal->op.keeps_on = true;
+	if (removal->op.inode)
+		pending_settle(removal->op.inode, &removal->op, settled);
+	else
+		settled(&removal->op, 0);
+	op_drop(&removal->op);
+}

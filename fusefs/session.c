@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+#include "session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <fuse_log.h>
+
+#include "cli.h"
+#include "ops.h"
+
+#define REQUESTS_A_TICK 64
+
+struct session {
+	struct fs fs;
+	struct fuse_buf buf;
+	shard_watch *fuse_watch, *signal_watch;
+	int signal_fd;
+	void (*ready)(void);
+};
+
+static void report(enum fuse_log_level level, const char *format, va_list args)
+{
+	char text[512];
+
+	if (level > FUSE_LOG_WARNING)
+		return;
+	vsnprintf(text, sizeof(text), format, args);
+	text[strcspn(text, "\n")] = '\0';
+	cli_error("%s", strncmp(text, "fuse: ", 6) == 0 ? text + 6 : text);
+}
+
+/* ---- the loop ---- */
+
+static void end(struct session *session)
+{
+	shard_client_stop(session->fs.client);
+}
+
+/* Whether there may be more to read. */
+static bool serve_one(struct session *session)
+{
+	int n = fuse_session_receive_buf(session->fs.session, &session->buf);
+
+	if (n == -EINTR)
+		return true;
+	if (n == -EAGAIN)
+		return false;
+	if (n > 0)
+		fuse_session_process_buf(session->fs.session, &session->buf);
+	if (n <= 0 || fuse_session_exited(session->fs.session)) {
+		end(session);
+		return false;
+	}
+	return true;
+}
+
+static void on_fuse(void *ctx, uint32_t events)
+{
+	struct session *session = ctx;
+
+	for (int i = 0; i < REQUESTS_A_TICK && serve_one(session); i++)
+		;
+	if (session->ready && session->fs.answers) {
+		session->ready();
+		session->ready = NULL;
+	}
+}
+
+static void on_signal(void *ctx, uint32_t events)
+{
+	end(ctx);
+}
+
+/* ---- the start ---- */
+
+static bool catch_signals(struct session *session)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	session->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	session->signal_watch = shard_watch_add(session->fs.client, session->signal_fd, EPOLLIN, on_signal, session);
+	return session->signal_watch;
+}
+
+static bool mount(struct session *session, const char *mountpoint)
+{
+	struct fs *fs = &session->fs;
+
+	fs->session = fuse_session_new(fs->options->mount, &fs_ops, sizeof(fs_ops), fs);
+	if (!fs->session || fuse_session_mount(fs->session, mountpoint)) /* which report why */
+		return false;
+	int fd = fuse_session_fd(fs->session);
+	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+	session->fuse_watch = shard_watch_add(fs->client, fd, EPOLLIN, on_fuse, session);
+	if (session->fuse_watch)
+		return true;
+	cli_error("cannot watch /dev/fuse: %s", strerror(errno));
+	fuse_session_unmount(fs->session);
+	return false;
+}
+
+static bool start(struct session *session, const char *mountpoint)
+{
+	struct fs *fs = &session->fs;
+
+	fs->mounted = fs_now();
+	fs->root = inode_alone(fs->mounted);
+	if (!fs->root || inode_table_init(&fs->inodes)) {
+		cli_error("out of memory");
+		return false;
+	}
+	if (!catch_signals(session)) {
+		cli_error("cannot watch signals: %s", strerror(errno));
+		return false;
+	}
+	return mount(session, mountpoint);
+}
+
+/* ---- the end ---- */
+
+static void on_late(void *ctx)
+{
+	*(bool *)ctx = true;
+}
+
+/* Closes what is open, as if all programs had ended; what they wrote is stored, up to the deadline. */
+static void store_all(struct fs *fs)
+{
+	bool late = false;
+	unsigned timeout = fs->options->connect.timeout_ms ? fs->options->connect.timeout_ms : 5000;
+	shard_timer *timer = shard_timer_add(fs->client, timeout + 1000, on_late, &late);
+
+	while (fs->handles)
+		handle_close(fs->handles);
+	while (fs->dirs)
+		dir_close(fs->dirs);
+	while (fs->commits && !late && timer && shard_client_wait(fs->client, -1) == SHARD_OK)
+		;
+	if (!late)
+		shard_timer_cancel(timer);
+}
+
+static void finish(struct session *session)
+{
+	struct fs *fs = &session->fs;
+
+	if (session->signal_fd >= 0)
+		close(session->signal_fd);
+	free(session->buf.mem);
+	inode_table_finish(&fs->inodes);
+	inode_drop(fs->root);
+	if (fs->session)
+		fuse_session_destroy(fs->session);
+}
+
+/* Before the inodes and the session are freed: its last callbacks answer requests. */
+static void end_client(struct cli_connect *connect)
+{
+	shard_client_destroy(connect->client);
+	connect->client = NULL;
+}
+
+bool session_serve(struct options *options, const char *mountpoint, void (*ready)(void))
+{
+	shard_client *client = options->connect.client;
+	struct session session = {
+		.fs = {.options = options, .client = client}, .signal_fd = -1, .ready = ready};
+
+	fuse_set_log_func(report);
+	bool mounted = start(&session, mountpoint);
+	if (mounted) {
+		shard_client_run(client);
+		shard_watch_remove(session.fuse_watch);
+		fuse_session_exit(session.fs.session);
+		fuse_session_unmount(session.fs.session);
+		store_all(&session.fs);
+	}
+	shard_watch_remove(session.signal_watch);
+	end_client(&options->connect);
+	finish(&session);
+	return mounted;
+}
