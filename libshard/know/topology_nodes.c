@@ -245,25 +245,42 @@ static void write_node(FILE *out, const shard_topology *t, size_t index)
 		node->flags & SHARD_NODE_LINK_DOWN ? "disconnected" : "connected");
 }
 
-/* The first range at or after *SLOT that INDEX owns; *SLOT moves behind it. */
-static bool next_owned(const shard_topology *t, size_t index, unsigned *slot, unsigned *first)
+/* The ranges of all nodes, found in one pass over the slots: those of a node are linked in their order. */
+struct ranges {
+	uint16_t first[SHARD_SLOTS], last[SHARD_SLOTS], next[SHARD_SLOTS];
+	uint16_t head[]; /* of each node */
+};
+
+#define END 0xffff
+
+/* malloc'ed; NULL when out of memory. */
+static struct ranges *find_ranges(const shard_topology *t)
 {
-	while (*slot < SHARD_SLOTS && t->owner[*slot] != index)
-		++*slot;
-	*first = *slot;
-	while (*slot < SHARD_SLOTS && t->owner[*slot] == index)
-		++*slot;
-	return *first < SHARD_SLOTS;
+	struct ranges *r = malloc(sizeof(*r) + t->node_count * sizeof(r->head[0]));
+	if (!r)
+		return NULL;
+	memset(r->head, 0xff, t->node_count * sizeof(r->head[0]));
+	uint16_t count = 0;
+	for (int slot = SHARD_SLOTS - 1; slot >= 0; slot--) {
+		uint16_t owner = t->owner[slot];
+		if (owner == SHARD__NOBODY)
+			continue;
+		uint16_t head = r->head[owner];
+		if (head != END && r->first[head] == slot + 1) {
+			r->first[head] = (uint16_t)slot;
+			continue;
+		}
+		r->first[count] = r->last[count] = (uint16_t)slot;
+		r->next[count] = head;
+		r->head[owner] = count++;
+	}
+	return r;
 }
 
-static void write_slots(FILE *out, const shard_topology *t, size_t index)
+static void write_slots(FILE *out, const struct ranges *r, size_t node)
 {
-	unsigned slot = 0, first;
-	while (next_owned(t, index, &slot, &first)) {
-		fprintf(out, " %u", first);
-		if (slot - 1 > first)
-			fprintf(out, "-%u", slot - 1);
-	}
+	for (uint16_t i = r->head[node]; i != END; i = r->next[i])
+		fprintf(out, r->first[i] == r->last[i] ? " %u" : " %u-%u", (unsigned)r->first[i], (unsigned)r->last[i]);
 }
 
 static void write_open(FILE *out, const shard_topology *t)
@@ -288,6 +305,17 @@ static bool can_write(const shard_topology *t)
 	return true;
 }
 
+static void write_topology(FILE *out, const shard_topology *t, const struct ranges *ranges)
+{
+	for (size_t i = 0; i < t->node_count; i++) {
+		write_node(out, t, i);
+		write_slots(out, ranges, i);
+		if (!i)
+			write_open(out, t);
+		fputc('\n', out);
+	}
+}
+
 char *shard_topology_format(const shard_topology *t)
 {
 	char *text = NULL;
@@ -296,20 +324,16 @@ char *shard_topology_format(const shard_topology *t)
 		errno = EINVAL;
 		return NULL;
 	}
-	FILE *out = open_memstream(&text, &size);
-	if (!out)
-		return NULL;
-	for (size_t i = 0; i < t->node_count; i++) {
-		write_node(out, t, i);
-		write_slots(out, t, i);
-		if (!i)
-			write_open(out, t);
-		fputc('\n', out);
+	struct ranges *ranges = find_ranges(t);
+	FILE *out = ranges ? open_memstream(&text, &size) : NULL;
+	if (out) {
+		write_topology(out, t, ranges);
+		bool failed = ferror(out);
+		if (fclose(out) || failed) {
+			free(text);
+			text = NULL;
+		}
 	}
-	bool failed = ferror(out);
-	if (fclose(out) || failed) {
-		free(text);
-		return NULL;
-	}
+	free(ranges);
 	return text;
 }

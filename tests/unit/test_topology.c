@@ -323,8 +323,8 @@ static void assert_round_trip(const shard_topology *t)
 static void what_is_formatted_reads_back_whole(void **state)
 {
 	static const char *const texts[] = {
-		"a :0@0 slave,fail,noaddr b 1 1 3 disconnected 7\nb h:2@3,n master,fail? - 1 1 9 connected 0-5 9 "
-		"[1->-a]\n",
+		("a :0@0 slave,fail,noaddr b 1 1 3 disconnected 7\n"
+		 "b h:2@3,n master,fail? - 1 1 9 connected 0-5 9 [1->-a]\n"),
 		"d h:4@5 handshake - 0 0 0 connected\ne ::1:5@6 noflags - 0 0 0 connected 16383\n",
 		"",
 	};
