@@ -3,23 +3,21 @@
 
 #include "pure/command.h"
 
-#define NAME_MAX_LEN 24
+#define NAME_SHORT 8
+#define NAME_LONG 24
+/* Keeps registers out of the way of short names. */
+#define APART __attribute__((noinline))
+
 #define EACH_BYTE(byte) (0x0101010101010101ull * (byte))
 
 /*
- * A name as three integers, which together hold each of its bytes at least
- * once; with its length they are the name. Names of up to eight bytes have
- * only a head.
+ * What commands[] is found by: entry I is for command I. The integers hold
+ * each byte of its name at least once, and with the length they are the name.
+ * A name of up to eight bytes has only a head.
  */
-struct name {
-	uint64_t head, tail, middle;
-};
-
-/* What commands[] is found by: entry I is for command I. */
 struct entry {
-	struct name name;
-	uint8_t len;
-	uint8_t container; /* extra of the container that it is a subcommand of, or 0 */
+	uint64_t head, tail, middle;
+	uint16_t tag; /* its length, and 256 times the extra of its container (0: it has none) */
 };
 
 #include "pure/command_table.inc"
@@ -40,34 +38,26 @@ static inline uint64_t load4(const char *text)
 	return le32toh(value);
 }
 
-/* LEN: 1..NAME_MAX_LEN. Loads overlap, so that no length needs a loop. */
-static inline struct name read_name(const char *text, size_t len)
+/* LEN: 1..NAME_SHORT. Loads overlap, here and below, so that no length needs a loop. */
+static inline uint64_t read_short(const char *text, size_t len)
 {
-	struct name name = {0};
-	if (len >= 8) {
-		name.head = load8(text);
-		name.tail = load8(text + len - 8);
-		if (len > 16)
-			name.middle = load8(text + 8);
-	} else if (len >= 4) {
-		name.head = load4(text) | load4(text + len - 4) << 32;
-	} else {
-		const unsigned char *byte = (const unsigned char *)text;
-		name.head = byte[0] | (unsigned)byte[len / 2] << 8 | (unsigned)byte[len - 1] << 16;
-	}
-	return name;
+	if (len >= 4)
+		return load4(text) | load4(text + len - 4) << 32;
+	const unsigned char *byte = (const unsigned char *)text;
+	return byte[0] | (unsigned)byte[len / 2] << 8 | (unsigned)byte[len - 1] << 16;
 }
 
-/* The same for capital and small letters; no two names of the table have the same (scripts/make-command-table). */
-static inline uint64_t hash_name(struct name name, size_t len, unsigned container)
+/* Capital and small letters become the same, and so do some other bytes: enough to hash, not to compare. */
+static inline uint64_t fold(uint64_t part)
 {
-	const uint64_t fold = EACH_BYTE(0x20);
-	uint64_t hash = (name.head | fold) + container;
-	if (len > 8)
-		hash ^= (name.tail | fold) * HASH_TAIL;
-	if (len > 16)
-		hash ^= (name.middle | fold) * HASH_MIDDLE;
-	return (hash ^ (uint64_t)len << 56) * HASH_HEAD;
+	return part | EACH_BYTE(0x20);
+}
+
+/* No two names of the table have the same place (scripts/make-command-table: hash and displace). */
+static inline unsigned place_of(uint64_t folded)
+{
+	uint64_t hash = folded * HASH_HEAD;
+	return slots[((unsigned)(hash >> 32) + displacements[hash >> 57]) % HASH_SLOTS];
 }
 
 /* Whether READ is KNOWN but for the case of its letters: they are the bytes of KNOWN with both 0x40 and 0x20. */
@@ -76,34 +66,66 @@ static inline bool is_same(uint64_t read, uint64_t known)
 	return (read | (known & known >> 1 & EACH_BYTE(0x20))) == known;
 }
 
-static inline const shard_command *look_up(unsigned container, const char *text, size_t len)
+static inline const shard_command *look_up_short(unsigned container, const char *text, size_t len)
 {
-	if (len - 1 >= NAME_MAX_LEN)
-		return NULL;
-	struct name name = read_name(text, len);
-	uint64_t hash = hash_name(name, len, container);
-	unsigned displacement = displacements[hash >> 57];
-	unsigned i = slots[((unsigned)(hash >> 32) + displacement) % HASH_SLOTS];
+	uint64_t head = read_short(text, len);
+	unsigned i = place_of(fold(head) + container);
 	const struct entry *entry = &entries[i];
-	if (entry->len != len || entry->container != container || !is_same(name.head, entry->name.head))
-		return NULL;
-	if (len > 8 && !(is_same(name.tail, entry->name.tail) && is_same(name.middle, entry->name.middle)))
-		return NULL;
-	return &commands[i];
+	return entry->tag == (container << 8 | len) && is_same(head, entry->head) ? &commands[i] : NULL;
 }
 
+static const shard_command *look_up_long(unsigned container, const char *text, size_t len)
+{
+	if (len - 1 >= NAME_LONG)
+		return NULL;
+	uint64_t head = load8(text), tail = load8(text + len - 8), middle = len > 16 ? load8(text + 8) : 0;
+	uint64_t folded = (fold(head) + container) ^ fold(tail) * HASH_TAIL;
+	if (len > 16)
+		folded ^= fold(middle) * HASH_MIDDLE;
+	unsigned i = place_of(folded);
+	const struct entry *entry = &entries[i];
+	return entry->tag == (container << 8 | len) && is_same(head, entry->head) && is_same(tail, entry->tail) &&
+			       is_same(middle, entry->middle)
+		       ? &commands[i]
+		       : NULL;
+}
+
+static inline const shard_command *look_up(unsigned container, const char *text, size_t len)
+{
+	return len - 1 < NAME_SHORT ? look_up_short(container, text, len) : look_up_long(container, text, len);
+}
+
+/* The subcommand of a container, else COMMAND itself. */
+static APART const shard_command *find_sub(const shard_command *command, int argc, const char *const argv[],
+					   const size_t argvlen[])
+{
+	const shard_command *sub = argc > 1 ? look_up(command->extra, argv[1], argvlen[1]) : NULL;
+	return sub ? sub : command;
+}
+
+static APART const shard_command *find_long(int argc, const char *const argv[], const size_t argvlen[])
+{
+	const shard_command *command = look_up_long(0, argv[0], argvlen[0]);
+	return command && command->flags & SHARD_CMD_CONTAINER ? find_sub(command, argc, argv, argvlen) : command;
+}
+
+static APART const shard_command *find_strings(int argc, const char *const argv[])
+{
+	const size_t argvlen[2] = {strlen(argv[0]), argc > 1 ? strlen(argv[1]) : 0};
+	return shard_command_find(argc, argv, argvlen);
+}
+
+/* On the way of every request: what is not a short name or has subcommands is left to others. */
 const shard_command *shard_command_find(int argc, const char *const argv[], const size_t argvlen[])
 {
 	if (argc < 1)
 		return NULL;
-	const struct command_line line = {argc, argv, argvlen};
-	const shard_command *command = look_up(0, argv[0], command_len(&line, 0));
-	if (command && command->flags & SHARD_CMD_CONTAINER && argc > 1) {
-		const shard_command *sub = look_up(command->extra, argv[1], command_len(&line, 1));
-		if (sub)
-			return sub;
-	}
-	return command;
+	if (!argvlen)
+		return find_strings(argc, argv);
+	if (argvlen[0] - 1 >= NAME_SHORT)
+		return find_long(argc, argv, argvlen);
+	const shard_command *command = look_up_short(0, argv[0], argvlen[0]);
+	return command && command->flags & SHARD_CMD_CONTAINER ? find_sub(command, argc, argv, argvlen) : command;
 }
 
 size_t shard_command_count(void)

@@ -204,6 +204,13 @@ static int find_keys(const shard_command *command, const struct command_line *li
 	return find_by_specs(command, line, ranges);
 }
 
+static __attribute__((noinline)) int find_in_line(const shard_command *command, const struct command_line *line,
+						  shard_key_range ranges[])
+{
+	int count = find_keys(command, line, ranges);
+	return count < 0 && command->extra & FIND_OPTIONAL ? 0 : count;
+}
+
 int shard_command_keys(const shard_command *command, int argc, const char *const argv[], const size_t argvlen[],
 		       shard_key_range ranges[SHARD_KEY_RANGES_MAX])
 {
@@ -214,6 +221,5 @@ int shard_command_keys(const shard_command *command, int argc, const char *const
 	if ((command->extra & FIND_MASK) == FIND_FIRST)
 		return argc > 1 ? one_key(ranges, 0, 1) : -1;
 	const struct command_line line = {argc, argv, argvlen};
-	int count = find_keys(command, &line, ranges);
-	return count < 0 && command->extra & FIND_OPTIONAL ? 0 : count;
+	return find_in_line(command, &line, ranges);
 }
