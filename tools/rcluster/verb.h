@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The subcommands: one file each, one row each in main.c's table.
+ */
+#ifndef RCLUSTER_VERB_H
+#define RCLUSTER_VERB_H
+
+#include <argp.h>
+
+struct verb {
+	const char *name;
+	const char *summary; /* a line of rcluster --help */
+	int (*run)(int argc, char *argv[]); /* argv[0] is "rcluster NAME"; returns the exit status */
+};
+
+/* cli_parse() whose errors begin with "rcluster NAME". */
+void verb_parse(const struct argp *argp, int argc, char *argv[], void *input);
+
+int verb_up(int argc, char *argv[]);
+int verb_down(int argc, char *argv[]);
+int verb_status(int argc, char *argv[]);
+int verb_restart(int argc, char *argv[]);
+int verb_watch(int argc, char *argv[]);
+int verb_tail(int argc, char *argv[]);
+int verb_kill(int argc, char *argv[]);
+int verb_pause(int argc, char *argv[]);
+int verb_resume(int argc, char *argv[]);
+
+#endif
