@@ -10,16 +10,14 @@ shard_topology *shard__topology_new(void)
 	if (!t)
 		return NULL;
 	memset(t->owner, 0xff, sizeof(t->owner));
+	arena_init(&t->arena);
 	atomic_init(&t->refs, 1);
 	return t;
 }
 
 static void topology_free(shard_topology *t)
 {
-	for (struct shard__chunk *chunk = t->chunk, *next; chunk; chunk = next) {
-		next = chunk->next;
-		free(chunk);
-	}
+	arena_finish(&t->arena);
 	free(t->by_id.cell);
 	free(t->by_addr.cell);
 	free(t->node);

@@ -10,6 +10,7 @@
 
 #include <shard/topology.h>
 
+#include "base/arena.h"
 #include "pure/addr.h"
 
 /* ---- for the client ---- */
@@ -61,12 +62,6 @@ struct shard__index {
 	size_t used;
 };
 
-struct shard__chunk {
-	struct shard__chunk *next;
-	size_t used, size;
-	_Alignas(max_align_t) char data[];
-};
-
 struct shard_topology {
 	uint16_t owner[SHARD_SLOTS];
 	atomic_uint refs;
@@ -77,7 +72,7 @@ struct shard_topology {
 	struct shard__index by_id, by_addr; /* nodes with an id; nodes with an address */
 	shard_open_slot *open;
 	size_t open_count, open_room;
-	struct shard__chunk *chunk; /* nodes and strings, which never move */
+	struct arena arena; /* nodes and strings, which never move */
 };
 
 shard_topology *shard__topology_new(void);

@@ -6,27 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHUNK_SIZE 4000
-
-static void *take(shard_topology *t, size_t size)
-{
-	size = (size + _Alignof(max_align_t) - 1) / _Alignof(max_align_t) * _Alignof(max_align_t);
-	if (!t->chunk || t->chunk->size - t->chunk->used < size) {
-		size_t room = size > CHUNK_SIZE ? size : CHUNK_SIZE;
-		struct shard__chunk *chunk = malloc(sizeof(*chunk) + room);
-		if (!chunk)
-			return NULL;
-		*chunk = (struct shard__chunk){.next = t->chunk, .size = room};
-		t->chunk = chunk;
-	}
-	void *at = t->chunk->data + t->chunk->used;
-	t->chunk->used += size;
-	return at;
-}
-
 static char *take_string(shard_topology *t, struct shard__text text)
 {
-	char *copy = take(t, text.len + 1);
+	char *copy = arena_alloc(&t->arena, text.len + 1);
 	if (!copy)
 		return NULL;
 	if (text.len)
@@ -162,7 +144,7 @@ shard_node *shard__topology_add(shard_topology *t, struct shard__text id, const 
 	if (t->node_count == SHARD__NOBODY || !grow_nodes(t) || !index_grow(t, &t->by_id, has_id) ||
 	    !index_grow(t, &t->by_addr, has_addr))
 		return NULL;
-	shard_node *node = take(t, sizeof(*node));
+	shard_node *node = arena_alloc(&t->arena, sizeof(*node));
 	if (!node)
 		return NULL;
 	*node = (shard_node){.id = take_string(t, id),
