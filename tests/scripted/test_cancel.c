@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: MIT */
+/* shard_cancel() at every stage; a client destroyed with open requests: each callback comes exactly once. */
+#include "scripted.h"
+
+static void cancel(struct ask *ask_it)
+{
+	check(ask_it->handle, "no handle");
+	shard_cancel(client, ask_it->handle);
+	check(ask_it->calls == 0, "called back from within shard_cancel()");
+}
+
+static void before_it_was_sent(void **state)
+{
+	struct ask *get, *incr, *other;
+
+	start(TWO);
+	get = ask("GET", "foo");
+	incr = ask("INCR", "foo");
+	other = ask("GET", "a");
+	cancel(get);
+	cancel(incr);
+	want_error(get, SHARD_ECANCELED);
+	want_error(incr, SHARD_ECANCELED);
+	expect(n1, "GET", "a");
+	say(n1, "+a\r\n");
+	want_status(other, "a");
+	check_count(heard(n1, "INCR"), 0);
+}
+
+static void while_connecting(void **state)
+{
+	struct ask *incr;
+
+	start(TWO);
+	node_deaf(n1);
+	incr = ask("INCR", "foo");
+	run_for(30);
+	cancel(incr);
+	want_error(incr, SHARD_ECANCELED);
+}
+
+static void while_the_greeting_is_awaited(void **state)
+{
+	struct ask *incr, *other;
+
+	seeds("redis://:pw@%s", addr(n0));
+	on(n1, "AUTH", NULL);
+	start(TWO);
+	incr = ask("INCR", "foo");
+	other = ask("INCR", "a");
+	expect(n1, "AUTH", "pw");
+	cancel(incr);
+	want_error(incr, SHARD_ECANCELED);
+	say(n1, "+OK\r\n");
+	expect(n1, "INCR", "a");
+	say(n1, ":1\r\n");
+	want_integer(other, 1);
+	check_count(heard(n1, "INCR"), 1);
+}
+
+static void after_it_was_sent(void **state)
+{
+	struct ask *get, *incr, *set;
+
+	start(TWO);
+	get = ask("GET", "foo");
+	incr = ask("INCR", "foo");
+	set = ask("SET", "foo", "1");
+	expect(n1, "GET", "foo");
+	expect(n1, "INCR", "foo");
+	expect(n1, "SET", "foo", "1");
+	cancel(get);
+	cancel(incr);
+	cancel(set);
+	want_error(get, SHARD_ECANCELED);
+	want_error(incr, SHARD_EUNKNOWN);
+	want_error(set, SHARD_EUNKNOWN);
+}
+
+static void the_reply_of_a_cancelled_one_is_not_taken_for_anothers(void **state)
+{
+	struct ask *gone, *get[4];
+
+	start(TWO);
+	get[0] = ask("GET", "{foo}0");
+	gone = ask("GET", "foo");
+	get[1] = ask("GET", "{foo}1");
+	expect(n1, "GET", "{foo}0");
+	expect(n1, "GET", "foo");
+	expect(n1, "GET", "{foo}1");
+	cancel(gone);
+	want_error(gone, SHARD_ECANCELED);
+	get[2] = ask("GET", "{foo}2");
+	settle();
+	say(n1, "+0\r\n");
+	say(n1, "+gone\r\n");
+	say(n1, "+1\r\n");
+	get[3] = ask("GET", "{foo}3");
+	on(n1, "GET {foo}0", "+0\r\n");
+	on(n1, "GET {foo}1", "+1\r\n");
+	on(n1, "GET {foo}2", "+2\r\n");
+	on(n1, "GET {foo}3", "+3\r\n");
+	for (int i = 0; i < 4; i++)
+		want_status(get[i], ((char[]){(char)('0' + i), 0}));
+}
+
+static void in_a_pause(void **state)
+{
+	struct ask *incr;
+	unsigned before;
+
+	start(TWO);
+	on(n1, "INCR", "-CLUSTERDOWN The cluster is down\r\n");
+	incr = ask("INCR", "foo");
+	until(heard(n1, "INCR") >= 2);
+	settle();
+	cancel(incr);
+	want_error(incr, SHARD_ECANCELED);
+	before = heard(n1, "INCR");
+	run_for(400);
+	check_count(heard(n1, "INCR"), before);
+}
+
+static void between_an_ask_and_its_answer(void **state)
+{
+	struct ask *get, *next;
+
+	start("0-8191 n2; 8192-16383 n1");
+	get = ask("GET", "foo");
+	expect(n1, "GET", "foo");
+	say(n1, "-ASK 12182 127.0.0.1:%d\r\n", port(n2));
+	expect(n2, "ASKING");
+	expect(n2, "GET", "foo");
+	cancel(get);
+	want_error(get, SHARD_ECANCELED);
+	next = ask("GET", "b");
+	settle();
+	say(n2, "+OK\r\n");
+	say(n2, "+foo\r\n");
+	on(n2, "GET b", "+b\r\n");
+	want_status(next, "b");
+}
+
+static void a_split_command(void **state)
+{
+	struct ask *mget, *del, *next;
+
+	start(TWO);
+	mget = ask("MGET", "b", "foo", "bar");
+	del = ask_flags(SHARD_PARTS, "DEL", "b", "foo");
+	until(heard(NULL, "DEL") == 2);
+	cancel(mget);
+	cancel(del);
+	want_error(mget, SHARD_ECANCELED);
+	want_error(del, SHARD_EUNKNOWN);
+	on(NULL, "MGET", "*1\r\n+x\r\n");
+	on(NULL, "DEL", ":1\r\n");
+	on(NULL, "GET", "+y\r\n");
+	next = ask("GET", "foo");
+	want_status(next, "y");
+	want_status(ask("GET", "b"), "y");
+}
+
+static void a_block(void **state)
+{
+	static const char *const block[] = {"INCR foo"};
+	struct ask *multi, *next;
+
+	start(TWO);
+	multi = ask_multi(NULL, 1, block);
+	expect(n1, "MULTI");
+	expect(n1, "INCR", "foo");
+	expect(n1, "EXEC");
+	say(n1, "+OK\r\n");
+	settle();
+	cancel(multi);
+	want_error(multi, SHARD_EUNKNOWN);
+	next = ask("GET", "foo");
+	settle();
+	say(n1, "+QUEUED\r\n");
+	say(n1, "*1\r\n:1\r\n");
+	on(n1, "GET", "+x\r\n");
+	want_status(next, "x");
+}
+
+static void while_the_map_is_awaited(void **state)
+{
+	struct ask *get, *next;
+
+	on(n0, "CLUSTER SLOTS", NULL);
+	start_cold(TWO);
+	get = ask("INCR", "foo");
+	next = ask("INCR", "a");
+	run_for(30);
+	cancel(get);
+	want_error(get, SHARD_ECANCELED);
+	on(n0, "CLUSTER SLOTS", slots(TWO));
+	expect(n1, "INCR", "a");
+	say(n1, ":1\r\n");
+	want_integer(next, 1);
+}
+
+static void while_its_keys_are_asked_for(void **state)
+{
+	struct ask *my;
+	struct node *asked;
+
+	start(TWO);
+	my = ask("MY.CMD", "foo");
+	asked = expect_somewhere("COMMAND", "GETKEYS", "MY.CMD", "foo");
+	cancel(my);
+	want_error(my, SHARD_ECANCELED);
+	say(asked, "*1\r\n$3\r\nfoo\r\n");
+	run_for(30);
+	check_count(heard(NULL, "MY.CMD"), 0);
+}
+
+static struct ask *victim;
+
+static void cancel_the_victim(struct ask *ask_it)
+{
+	shard_cancel(client, victim->handle);
+}
+
+static void in_anothers_callback(void **state)
+{
+	struct ask *get;
+
+	start(TWO);
+	get = ask("GET", "foo");
+	victim = ask("GET", "a");
+	get->then = cancel_the_victim;
+	expect(n1, "GET", "foo");
+	expect(n1, "GET", "a");
+	say_part(n1, "+foo\r\n+a\r\n", 10); /* both in one read */
+	want_status(get, "foo");
+	want_error(victim, SHARD_ECANCELED);
+	victim = ask("GET", "b");
+	get = ask("GET", "c");
+	get->then = cancel_the_victim;
+	expect(n0, "GET", "b");
+	expect(n0, "GET", "c");
+	cancel(victim);
+	want_error(victim, SHARD_ECANCELED);
+	get->then = NULL;
+}
+
+/* ---- destroy ---- */
+
+static void want_gone(struct ask *ask_it)
+{
+	check(ask_it->calls == 1, "%s: %u callbacks", ask_it->text, ask_it->calls);
+	check(ask_it->error == SHARD_ECANCELED, "%s: %s", ask_it->text, said(ask_it));
+	check(ask_it->message[0], "%s: an error without a message", ask_it->text);
+}
+
+static void destroy_calls_every_open_request_back(void **state)
+{
+	static const char *const block[] = {"INCR foo"};
+	struct ask *all[16];
+	int n = 0;
+
+	start("0-5000 n0; 5001-8191 n3; 8192-16383 n1");
+	node_deaf(n3);
+	on(n0, "INCR", "-CLUSTERDOWN The cluster is down\r\n");
+	on(NULL, "CLUSTER SLOTS", NULL);
+	all[n++] = ask("GET", "foo");        /* sent */
+	all[n++] = ask("INCR", "foo");
+	all[n++] = ask("GET", "c");          /* connecting */
+	all[n++] = ask("INCR", "b");         /* in pauses */
+	all[n++] = ask("MGET", "foo", "b", "c");
+	all[n++] = ask_flags(SHARD_PARTS, "DEL", "foo", "b", "c");
+	all[n++] = ask("DBSIZE");
+	all[n++] = ask_flags(SHARD_EACH_NODE, "PING");
+	all[n++] = ask("BLPOP", "foo", "0");
+	all[n++] = ask("MY.CMD", "foo");     /* its keys are asked for */
+	all[n++] = ask_multi(NULL, 1, block);
+	all[n++] = ask_refresh();
+	run_for(150);
+	all[n++] = ask("GET", "a");          /* not even sent */
+	stop();
+	for (int i = 0; i < n; i++)
+		want_gone(all[i]);
+}
+
+static void destroy_before_the_first_tick(void **state)
+{
+	struct ask *get, *mget, *refresh;
+
+	start_cold(TWO);
+	get = ask("GET", "foo");
+	mget = ask("MGET", "foo", "b");
+	refresh = ask_refresh();
+	stop();
+	want_gone(get);
+	want_gone(mget);
+	want_gone(refresh);
+}
+
+static void destroy_of_a_client_that_did_nothing(void **state)
+{
+	start(TWO);
+	stop();
+	start_cold(TWO);
+	stop();
+	shard_client_destroy(NULL);
+}
+
+static void ask_again(struct ask *ask_it)
+{
+	/* A callback of destroy() may submit: it is refused, or called back as well. */
+	ask_try(NULL, (const char *const[]){"GET", "foo", NULL});
+}
+
+static void a_callback_of_destroy_may_submit(void **state)
+{
+	struct ask *get;
+
+	start(TWO);
+	get = ask("GET", "foo");
+	get->then = ask_again;
+	expect(n1, "GET", "foo");
+	stop();
+	want_gone(get);
+}
+
+static void destroy_with_half_a_reply_read(void **state)
+{
+	struct ask *get;
+
+	start(TWO);
+	get = ask("GET", "foo");
+	expect(n1, "GET", "foo");
+	say_part(n1, "*3\r\n$3\r\nabc\r\n$10\r\nab", 20);
+	settle();
+	stop();
+	want_gone(get);
+}
+
+int main(int argc, char *argv[])
+{
+	const struct CMUnitTest tests[] = {
+		scripted(before_it_was_sent),
+		scripted(while_connecting),
+		scripted(while_the_greeting_is_awaited),
+		scripted(after_it_was_sent),
+		scripted(the_reply_of_a_cancelled_one_is_not_taken_for_anothers),
+		scripted(in_a_pause),
+		scripted(between_an_ask_and_its_answer),
+		scripted(a_split_command),
+		scripted(a_block),
+		scripted(while_the_map_is_awaited),
+		scripted(while_its_keys_are_asked_for),
+		scripted(in_anothers_callback),
+		scripted(destroy_calls_every_open_request_back),
+		scripted(destroy_before_the_first_tick),
+		scripted(destroy_of_a_client_that_did_nothing),
+		scripted(a_callback_of_destroy_may_submit),
+		scripted(destroy_with_half_a_reply_read),
+	};
+	return run(tests);
+}

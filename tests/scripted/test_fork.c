@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+/* After a fork the child may only destroy; the parent's client is not touched. */
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "scripted.h"
+
+static unsigned child_callbacks;
+
+static void in_child(void *ctx, const shard_result *result)
+{
+	child_callbacks++;
+}
+
+/* Runs CHILD in a fork; its exit status. */
+static int forked(int (*child)(void))
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(child());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static int all_calls_refuse(void)
+{
+	const char *argv[] = {"SET", "foo", "child"};
+	shard_args args = {.argc = 3, .argv = argv};
+	shard_answer *answer;
+
+	if (shard_submit(client, 3, argv, NULL, NULL, in_child, NULL, NULL) != SHARD_EFORK)
+		return 1;
+	if (shard_submit_multi(client, 1, &args, NULL, in_child, NULL, NULL) != SHARD_EFORK)
+		return 2;
+	if (shard_client_process(client) != SHARD_EFORK)
+		return 3;
+	if (shard_client_run(client) != SHARD_EFORK)
+		return 4;
+	if (shard_client_wait(client, 10) != SHARD_EFORK)
+		return 5;
+	if (shard_refresh(client, in_child, NULL) != SHARD_EFORK)
+		return 6;
+	answer = shard_do(client, 3, argv, NULL, NULL);
+	if (answer->error != SHARD_EFORK)
+		return 7;
+	shard_answer_free(answer);
+	answer = shard_dol(client, NULL, "GET", "foo", (char *)NULL);
+	if (answer->error != SHARD_EFORK)
+		return 8;
+	shard_answer_free(answer);
+	if (shard_do_refresh(client) != SHARD_EFORK)
+		return 9;
+	return child_callbacks ? 10 : 0;
+}
+
+static int destroys(void)
+{
+	shard_client_destroy(client);
+	return 0;
+}
+
+static void the_child_is_refused(void **state)
+{
+	struct ask *get;
+
+	start(TWO);
+	get = ask("GET", "foo");
+	expect(n1, "GET", "foo");
+	assert_int_equal(forked(all_calls_refuse), 0);
+	say(n1, "+x\r\n");
+	want_status(get, "x");
+	check_count(heard(NULL, "SET"), 0);
+	check_count(connections_ever(n1), 1);
+}
+
+/* The child's destroy must not take the parent's descriptors out of the epoll that both share. */
+static void the_childs_destroy_does_not_touch_the_parents_client(void **state)
+{
+	struct ask *get, *incr, *timed;
+
+	options.timeout_ms = 400;
+	start(TWO);
+	get = ask("GET", "foo");
+	incr = ask("INCR", "b");
+	expect(n1, "GET", "foo");
+	expect(n0, "INCR", "b");
+	assert_int_equal(forked(destroys), 0);
+	say(n1, "+x\r\n");
+	say(n0, ":1\r\n");
+	want_status(get, "x");
+	want_integer(incr, 1);
+	timed = ask("GET", "foo");
+	expect(n1, "GET", "foo");
+	want_error(timed, SHARD_ETIMEDOUT); /* timers live too */
+	check(timed->ended - timed->began < 700, "%s", said(timed));
+	check_count(connections_ever(n0), 1);
+}
+
+static void what_was_queued_is_sent_by_the_parent_alone(void **state)
+{
+	struct ask *incr;
+
+	start(TWO);
+	want_done((on(n1, "GET", "+x\r\n"), ask("GET", "foo")));
+	incr = ask("INCR", "foo"); /* queued, not written */
+	assert_int_equal(forked(destroys), 0);
+	expect(n1, "INCR", "foo");
+	say(n1, ":1\r\n");
+	want_integer(incr, 1);
+	run_for(30);
+	check_count(heard(n1, "INCR"), 1);
+}
+
+static int uses_a_client_of_its_own(void)
+{
+	shard_client *old = client;
+	int status = 0;
+
+	shard_client_destroy(old);
+	start(TWO);
+	/* Nobody answers here, for the nodes are the parent's too: that it may be made and destroyed is all. */
+	if (shard_client_process(client) != SHARD_OK)
+		status = 1;
+	shard_client_destroy(client);
+	return status;
+}
+
+static void the_child_may_make_a_new_one(void **state)
+{
+	struct ask *get;
+
+	start(TWO);
+	get = ask("GET", "foo");
+	expect(n1, "GET", "foo");
+	assert_int_equal(forked(uses_a_client_of_its_own), 0);
+	say(n1, "+x\r\n");
+	want_status(get, "x");
+}
+
+int main(int argc, char *argv[])
+{
+	const struct CMUnitTest tests[] = {
+		scripted(the_child_is_refused),
+		scripted(the_childs_destroy_does_not_touch_the_parents_client),
+		scripted(what_was_queued_is_sent_by_the_parent_alone),
+		scripted(the_child_may_make_a_new_one),
+	};
+	return run(tests);
+}
