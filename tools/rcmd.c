@@ -15,6 +15,7 @@ struct rcmd {
 	struct cli_connect connect;
 	char **word;
 	int count;
+	struct plan plan;
 	int status;
 };
 
@@ -51,13 +52,10 @@ static const struct argp argp = {
 static void on_reply(void *ctx, const shard_result *result)
 {
 	struct rcmd *rcmd = ctx;
-	shard_topology *map = shard_client_topology(rcmd->connect.client);
 	struct out out;
 
-	if (result->error && !result->part_count)
-		return cli_result_error(rcmd->word[0], strlen(rcmd->word[0]), result);
 	out_init(&out, STDOUT_FILENO);
-	if (print_result(&out, rcmd->word[0], result, map && shard_topology_is_single(map)))
+	if (print_result(&out, rcmd->word[0], result, rcmd->plan.per_node, shard_client_topology(rcmd->connect.client)))
 		rcmd->status = CLI_OK;
 	out_flush(&out);
 	out_finish(&out);
@@ -67,13 +65,12 @@ static void run_one(struct rcmd *rcmd)
 {
 	size_t *argvlen = cli_alloc((size_t)rcmd->count * sizeof(*argvlen));
 	shard_args args = {rcmd->count, (const char *const *)rcmd->word, argvlen};
-	struct plan plan;
 	int error;
 
 	for (int i = 0; i < rcmd->count; i++)
 		argvlen[i] = strlen(rcmd->word[i]);
-	plan_make(&plan, &args);
-	error = plan_submit(rcmd->connect.client, &plan, &args, on_reply, rcmd);
+	plan_make(&rcmd->plan, &args);
+	error = plan_submit(rcmd->connect.client, &rcmd->plan, &args, on_reply, rcmd);
 	if (!error)
 		error = shard_client_run(rcmd->connect.client);
 	if (error)

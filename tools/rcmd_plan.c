@@ -40,15 +40,26 @@ static bool goes_to_each_master(const struct plan *plan)
 	       strcmp(plan->command->name, "publish") != 0;
 }
 
+/* No rule says how the nodes' replies make one: INFO and its like. Of RANDOMKEY any will do. */
+static bool stands_for_itself(const shard_command *command)
+{
+	bool many = command->request_policy == SHARD_TO_ALL_NODES || command->request_policy == SHARD_TO_ALL_SHARDS;
+
+	return many && command->response_policy == SHARD_AGG_SPECIAL && strcmp(command->name, "randomkey") != 0;
+}
+
 void plan_make(struct plan *plan, const shard_args *command)
 {
 	*plan = (struct plan){.command = shard_command_find(command->argc, command->argv, command->argvlen)};
+	plan->per_node = !plan->command || stands_for_itself(plan->command);
 	if (!plan->command)
 		return;
 	plan->ranges =
 		shard_command_keys(plan->command, command->argc, command->argv, command->argvlen, plan->range);
-	if (goes_to_each_master(plan))
+	if (goes_to_each_master(plan)) {
 		plan->how.flags |= SHARD_EACH_MASTER;
+		plan->per_node = true;
+	}
 	if (waits_for_ever(plan, command))
 		plan->how.flags |= SHARD_NO_DEADLINE;
 }

@@ -14,6 +14,7 @@ struct plan {
 	shard_key_range range[SHARD_KEY_RANGES_MAX];
 	int ranges;                   /* 0: no keys; -1: malformed, the server says how */
 	shard_call how;
+	bool per_node;                /* each node's reply stands for itself */
 };
 
 /* Looks COMMAND up. how is ready but for a command that is not in the table: see plan_submit(). */

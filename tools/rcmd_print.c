@@ -54,28 +54,37 @@ static bool report_errors(const char *name, const shard_reply *reply, const shar
 	return none;
 }
 
-static bool print_part(struct out *out, const char *name, const shard_result *part, bool header)
+static bool print_one(struct out *out, const char *name, const shard_result *result)
 {
-	if (header) {
-		out_text(out, "# ");
-		out_text(out, part->node);
-		out_char(out, '\n');
-	}
-	if (part->error) {
-		cli_result_error(name, strlen(name), part);
+	if (result->error) {
+		cli_result_error(name, strlen(name), result);
 		return false;
 	}
-	print_reply(out, part->reply);
-	return report_errors(name, part->reply, part);
+	print_reply(out, result->reply);
+	return report_errors(name, result->reply, result);
 }
 
-bool print_result(struct out *out, const char *name, const shard_result *result, bool single)
+static void print_node(struct out *out, const char *node)
 {
-	bool none = true;
+	out_text(out, "# ");
+	out_text(out, node);
+	out_char(out, '\n');
+}
 
-	if (!result->part_count)
-		return print_part(out, name, result, false);
-	for (size_t i = 0; i < result->part_count; i++)
-		none &= print_part(out, name, &result->part[i], !single);
+bool print_result(struct out *out, const char *name, const shard_result *result, bool per_node,
+		  const shard_topology *map)
+{
+	bool single = map && shard_topology_is_single(map), none = true;
+
+	if (!result->part_count || (!per_node && !result->error))
+		return print_one(out, name, result);
+	for (size_t i = 0; i < result->part_count; i++) {
+		const shard_result *part = &result->part[i];
+
+		if (per_node && !single && !part->error)
+			print_node(out, part->node);
+		if (per_node || part->error)
+			none &= print_one(out, name, part);
+	}
 	return none;
 }

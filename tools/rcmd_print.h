@@ -14,11 +14,12 @@
 void print_reply(struct out *out, const shard_reply *reply);
 
 /*
- * A result without error: its reply, or "# HOST:PORT" and a reply for each
- * node where each stands for itself (not where there is but a single server).
- * Errors among them are reported, about NAME.
+ * A result: its reply; or, where PER_NODE, "# HOST:PORT" and a reply for each
+ * node (without that line where there is but a single server, MAP says so).
+ * Errors are reported, about NAME.
  * Returns whether there were none.
  */
-bool print_result(struct out *out, const char *name, const shard_result *result, bool single);
+bool print_result(struct out *out, const char *name, const shard_result *result, bool per_node,
+		  const shard_topology *map);
 
 #endif

@@ -27,8 +27,10 @@ struct commands {
 	struct args_list block;
 };
 
-/* What stands in a job's extra for EXEC. */
-struct block_job {
+/* What stands in a job's extra where there is one. */
+struct extra {
+	bool per_node;
+	bool block; /* it is EXEC */
 	size_t queued;
 };
 
@@ -100,6 +102,14 @@ static void weigh(struct stream_job *job, size_t bytes)
 	job->stream->bytes += bytes;
 }
 
+static struct extra *extra_new(struct extra extra)
+{
+	struct extra *copy = cli_alloc(sizeof(*copy));
+
+	*copy = extra;
+	return copy;
+}
+
 static void settle_refused(struct stream_job *job, int error)
 {
 	if (error)
@@ -123,6 +133,8 @@ static bool submit_command(struct commands *commands)
 	}
 	job = start_job(commands, args.argv[0], args.argvlen[0], &keys);
 	weigh(job, args_bytes(&args));
+	if (plan.per_node)
+		job->extra = extra_new((struct extra){.per_node = true});
 	settle_refused(job, plan_submit(commands->stream.client, &plan, &args, stream_on_result, job));
 	return true;
 }
@@ -141,7 +153,6 @@ static bool submit_block(struct commands *commands)
 	struct keys keys = {0};
 	shard_call how = {0};
 	struct stream_job *job;
-	struct block_job *extra;
 
 	for (size_t i = 0; i < block->count; i++) {
 		struct plan plan;
@@ -156,8 +167,7 @@ static bool submit_block(struct commands *commands)
 	if (!keys.count)
 		how.key = ""; /* any node will do */
 	job = start_job(commands, "EXEC", 4, &keys);
-	job->extra = extra = cli_alloc(sizeof(*extra));
-	extra->queued = block->count;
+	job->extra = extra_new((struct extra){.block = true, .queued = block->count});
 	for (size_t i = 0; i < block->count; i++)
 		weigh(job, args_bytes(&block->command[i]));
 	settle_refused(job, shard_submit_multi(commands->stream.client, block->count, block->command, &how,
@@ -220,18 +230,17 @@ static void print_queued(struct out *out, size_t queued)
 static void answer(struct stream *stream, const struct stream_job *job, const shard_result *result)
 {
 	struct commands *commands = stream->ctx;
-	shard_topology *map = shard_client_topology(stream->client);
-	const struct block_job *block = job->extra;
+	const struct extra *extra = job->extra;
 	char name[80];
 
 	commands->alone = false;
 	if (result->error && !result->part_count)
 		return stream_fail(stream, job, result);
-	if (block)
-		print_queued(&stream->out, block->queued);
+	if (extra && extra->block)
+		print_queued(&stream->out, extra->queued);
 	snprintf(name, sizeof(name), "line %llu: %.*s", (unsigned long long)job->number,
 		 (int)(job->name_len < 40 ? job->name_len : 40), job->name);
-	if (!print_result(&stream->out, name, result, map && shard_topology_is_single(map)))
+	if (!print_result(&stream->out, name, result, extra && extra->per_node, shard_client_topology(stream->client)))
 		stream_status(stream, CLI_FAILED);
 }
 

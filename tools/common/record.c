@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "record.h"
 
+#include <stdint.h>
 #include <string.h>
 
 #include "json.h"
@@ -151,11 +152,25 @@ bool record_can(const struct record_writer *writer, const void *data, size_t len
 	return writer->format != RECORD_NUL || !len || !memchr(data, '\0', len);
 }
 
+#define EACH_BYTE(b) (UINT64_C(0x0101010101010101) * (b))
+
+/* Whether one of eight bytes is a control, a backslash or no ASCII (a borrow may say so of a plain neighbour too). */
+static bool any_special(const unsigned char *p)
+{
+	uint64_t w, slash;
+
+	memcpy(&w, p, sizeof(w));
+	slash = w ^ EACH_BYTE('\\');
+	return (w | (w - EACH_BYTE(' ')) | (w + EACH_BYTE(1)) | (slash - EACH_BYTE(1))) & EACH_BYTE(0x80);
+}
+
 /* How many bytes from P on are printed as they are, whatever comes after them: printable ASCII but the backslash. */
 static size_t plain_length(const unsigned char *p, size_t len)
 {
 	size_t n = 0;
 
+	while (len - n >= 8 && !any_special(p + n))
+		n += 8;
 	while (n < len && p[n] >= ' ' && p[n] < 0x7f && p[n] != '\\')
 		n++;
 	return n;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "stream.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,7 @@
 #define WINDOW_FIRST 16
 #define WINDOW_LEAST 4
 #define WINDOW_MAX 4096
-#define BYTES_MAX (16 * 1024 * 1024)
+#define BYTES_MAX ((size_t)16 * 1024 * 1024)
 #define OUT_HIGH (1024 * 1024)
 #define FAILURES_SHOWN 10
 
@@ -25,14 +26,28 @@ void stream_status(struct stream *stream, int status)
 
 /* ---- jobs ---- */
 
+static struct stream_job *take_job(struct stream *stream, size_t len)
+{
+	struct stream_job *job = stream->free;
+
+	if (job && len <= STREAM_SHORT)
+		stream->free = job->next;
+	else
+		job = cli_alloc(sizeof(*job) + (len > STREAM_SHORT ? len : STREAM_SHORT));
+	memset(job, 0, offsetof(struct stream_job, value));
+	return job;
+}
+
 struct stream_job *stream_job_new(struct stream *stream, const void *name, size_t len)
 {
-	struct stream_job *job = cli_alloc(sizeof(*job) + len);
+	struct stream_job *job = take_job(stream, len);
 
-	*job = (struct stream_job){.stream = stream, .number = stream->number, .name_len = len};
+	job->stream = stream;
+	job->number = stream->number;
+	job->name_len = len;
+	job->bytes = sizeof(*job) + len;
 	if (len)
 		memcpy(job->name, name, len);
-	job->bytes = sizeof(*job) + len;
 	stream->bytes += job->bytes;
 	stream->open++;
 	*stream->tail = job;
@@ -67,13 +82,26 @@ static void free_result(shard_result *result)
 	free((shard_result *)result->part);
 }
 
-static void free_job(struct stream_job *job)
+static void free_job(struct stream *stream, struct stream_job *job)
 {
-	if (job->done)
+	if (job->done && !job->short_reply)
 		free_result(&job->result);
 	free(job->hashes);
 	free(job->extra);
-	free(job);
+	if (job->name_len > STREAM_SHORT)
+		return free(job);
+	job->next = stream->free;
+	stream->free = job;
+}
+
+static void free_pool(struct stream *stream)
+{
+	while (stream->free) {
+		struct stream_job *job = stream->free;
+
+		stream->free = job->next;
+		free(job);
+	}
 }
 
 static char *copy_text(const char *text)
@@ -94,6 +122,30 @@ static void copy_result(shard_result *to, const shard_result *from)
 	to->message = copy_text(from->message);
 	for (size_t i = 0; i < from->part_count; i++)
 		copy_result(&part[i], &from->part[i]);
+}
+
+/* Most results are short and without error: their copy has its place in the job. */
+static bool keep_short(struct stream_job *job, const shard_result *result)
+{
+	const shard_reply *reply = result->reply;
+	bool text = reply && (reply->type == SHARD_REPLY_STRING || reply->type == SHARD_REPLY_STATUS);
+
+	if (result->error || !reply || reply->type == SHARD_REPLY_ARRAY || result->part_count ||
+	    (text && reply->len > STREAM_SHORT))
+		return false;
+	job->reply = *reply;
+	if (text)
+		job->reply.str = memcpy(job->value, reply->str, reply->len);
+	job->result = (shard_result){.reply = &job->reply, .message = "", .node = "", .slot = result->slot};
+	job->short_reply = true;
+	return true;
+}
+
+static void keep_result(struct stream_job *job, const shard_result *result)
+{
+	if (!keep_short(job, result))
+		copy_result(&job->result, result);
+	job->done = true;
 }
 
 /* ---- answers ---- */
@@ -142,7 +194,7 @@ static void answer(struct stream_job *job, const shard_result *result)
 	stream->open--;
 	stream->bytes -= job->bytes;
 	stream->answered++;
-	free_job(job);
+	free_job(stream, job);
 }
 
 /* Values that prove large make the window small at once, small ones open it by one each. */
@@ -169,8 +221,7 @@ void stream_settle(struct stream_job *job, const shard_result *result)
 
 	release_claims(job);
 	if (job != stream->head) {
-		copy_result(&job->result, result);
-		job->done = true;
+		keep_result(job, result);
 		return;
 	}
 	answer(job, result);
@@ -377,5 +428,6 @@ int stream_run(struct stream *stream)
 	input_finish(&stream->input);
 	out_finish(&stream->out);
 	busy_finish(&stream->busy);
+	free_pool(stream);
 	return stream->status;
 }

@@ -23,6 +23,7 @@
 #include "record.h"
 
 #define STREAM_FIELDS_MAX 2
+#define STREAM_SHORT 64 /* names and values up to here cost no malloc() */
 
 struct stream;
 
@@ -35,11 +36,14 @@ struct stream_job {
 	uint64_t *hashes;    /* claimed, where claims is greater; freed with the job */
 	size_t claims;
 	bool writes;         /* how they are claimed */
-	bool done;           /* result is a copy, to be answered in its turn */
 	void *extra;         /* the tool's; freed with the job */
+	bool done;           /* result is a copy, to be answered in its turn */
+	bool short_reply;    /* it is in reply, and its bytes in value */
 	shard_result result;
+	shard_reply reply;
 	size_t name_len;
-	char name[]; /* what errors call it: the key */
+	char value[STREAM_SHORT];
+	char name[]; /* what errors call it: the key; room for STREAM_SHORT bytes at least */
 };
 
 struct stream_tool {
@@ -82,6 +86,7 @@ struct stream {
 	uint32_t in_events;
 
 	struct stream_job *head, **tail;
+	struct stream_job *free;  /* jobs with short names, to be used again */
 	size_t open, bytes;       /* jobs not answered yet, and what they hold */
 	size_t window, reply_size;
 	struct busy busy;

@@ -51,8 +51,8 @@ static void submit(shard_client *client, const struct layout *layout, struct ask
 		.timeout_ms = timeout_ms,
 		.node = layout_addr(layout, ask->node, addr),
 	};
-	int error = shard_submit(client, ask->argc, ask->words ? ask->words : ask->argv, NULL, &how, on_answer, ask,
-				 NULL);
+	int error =
+		shard_submit(client, ask->argc, ask->words ? ask->words : ask->argv, NULL, &how, on_answer, ask, NULL);
 
 	if (error)
 		snprintf(ask->error, sizeof(ask->error), "%s", shard_strerror(error));

@@ -16,9 +16,7 @@ struct wish {
 	bool wipe;
 };
 
-enum {
-	OPTION_WIPE = 0x100
-};
+enum { OPTION_WIPE = 0x100 };
 
 static const struct argp_option options[] = {
 	{"wipe", OPTION_WIPE, NULL, 0, "Remove its data, logs and record too", 0},

@@ -18,8 +18,8 @@ int handover_find(const struct health *health, const struct layout *layout, unsi
 		const struct node_view *view = &health->node[i];
 		int self = view->map && view->replica && view->link_up ? health_index_of(layout, view->map, i) : -1;
 
-		if (self >= 0 && health_node_of(layout, view->map, shard_topology_node(view->map, (size_t)self)->master) ==
-					 (int)node)
+		if (self >= 0 && health_node_of(layout, view->map,
+						shard_topology_node(view->map, (size_t)self)->master) == (int)node)
 			return (int)i;
 	}
 	return -1;

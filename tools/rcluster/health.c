@@ -14,13 +14,7 @@
 #define POLL_MS 10
 #define ANSWER_MS 1000
 
-enum question {
-	ASK_NODES,
-	ASK_SLOTS,
-	ASK_INFO,
-	ASK_REPLICATION,
-	QUESTIONS
-};
+enum question { ASK_NODES, ASK_SLOTS, ASK_INFO, ASK_REPLICATION, QUESTIONS };
 
 static const struct ask questions[QUESTIONS] = {
 	[ASK_NODES] = {.argc = 2, .argv = {"CLUSTER", "NODES"}},
@@ -57,6 +51,8 @@ static void take_answers(struct node_view *view, const struct layout *layout, un
 	}
 	if (!*view->error)
 		understand(view, layout, node, ask);
+	else
+		view->process = server_look(layout, node, &view->pid); /* it may have ended meanwhile */
 }
 
 void health_look(struct health *health, shard_client *client, const struct layout *layout, unsigned timeout_ms)
@@ -266,17 +262,12 @@ bool health_problem(const struct health *health, const struct layout *layout, un
 
 int health_first_problem(const struct health *health, const struct layout *layout, char why[WHY_SIZE])
 {
+	/* First what is likely to be the cause of the others. */
+	for (unsigned i = 0; i < health->count; i++)
+		if (health->node[i].process != SERVER_RUNNING && health_problem(health, layout, i, why))
+			return (int)i;
 	for (unsigned i = 0; i < health->count; i++)
 		if (health_problem(health, layout, i, why))
-			return (int)i;
-	return -1;
-}
-
-/* The node that will not become well by waiting; -1: none. */
-static int first_stopped(const struct health *health, char why[WHY_SIZE])
-{
-	for (unsigned i = 0; i < health->count; i++)
-		if (health->node[i].process != SERVER_RUNNING && is_away(&health->node[i], why))
 			return (int)i;
 	return -1;
 }
@@ -286,15 +277,14 @@ int health_wait(shard_client *client, const struct layout *layout, int64_t end, 
 	for (;;) {
 		int64_t start = now_ms();
 		struct health health;
-		int problem, stopped;
+		bool hopeless;
+		int problem;
 
 		health_look(&health, client, layout, ANSWER_MS);
 		problem = health_first_problem(&health, layout, why);
-		stopped = problem < 0 ? -1 : first_stopped(&health, why);
+		hopeless = problem >= 0 && health.node[problem].process != SERVER_RUNNING;
 		health_finish(&health);
-		if (stopped >= 0)
-			return stopped;
-		if (problem < 0 || now_ms() >= end)
+		if (problem < 0 || hopeless || now_ms() >= end)
 			return problem;
 		/* The looks of a big cluster take long: they shall not be most of what its nodes do. */
 		if (!pause_ms(POLL_MS + (unsigned)(now_ms() - start)))

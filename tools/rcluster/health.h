@@ -19,7 +19,7 @@ struct node_view {
 	bool loading;    /* that is why */
 	bool cluster_ok; /* cluster_state */
 	bool replica;
-	bool link_up;    /* a replica's, to its master */
+	bool link_up;          /* a replica's, to its master */
 	shard_topology *map;   /* CLUSTER NODES */
 	shard_topology *slots; /* CLUSTER SLOTS: what clients are told */
 };
@@ -36,7 +36,7 @@ void health_finish(struct health *health);
 /* Whether something is wrong with NODE, and WHY, in words for people. */
 bool health_problem(const struct health *health, const struct layout *layout, unsigned node, char why[WHY_SIZE]);
 
-/* The first node that something is wrong with; -1: all is well. */
+/* A node that something is wrong with, one that does not run before others; -1: all is well. */
 int health_first_problem(const struct health *health, const struct layout *layout, char why[WHY_SIZE]);
 
 /* A map to show NODE in: its own, else another's; NULL: nobody answered. *INDEX: the node in it, -1 if not there. */
@@ -50,7 +50,7 @@ int health_node_of(const struct layout *layout, const shard_topology *map, int i
 
 /*
  * Waits until all is well, or END (now_ms()) or an interrupt has come, or a
- * process has ended. Returns -1, or the node that something is wrong with, and WHY.
+ * process does not run. Returns -1, or the node that something is wrong with, and WHY.
  */
 int health_wait(shard_client *client, const struct layout *layout, int64_t end, char why[WHY_SIZE]);
 

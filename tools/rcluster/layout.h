@@ -20,12 +20,12 @@
 #define ADDR_SIZE (BIND_SIZE + 8)
 
 struct layout {
-	char *dir;         /* absolute */
+	char *dir; /* absolute */
 	unsigned masters;
 	unsigned replicas; /* of each master */
 	unsigned port;     /* of node 0 */
 	char bind[BIND_SIZE];
-	bool formed;       /* the nodes were joined: from then on there may be data */
+	bool formed; /* the nodes were joined: from then on there may be data */
 };
 
 unsigned layout_count(const struct layout *layout);

@@ -21,7 +21,7 @@ struct local {
 
 /* The options --dir DIR and, with local_wait_argp, --wait SECONDS: children of the verbs' parsers. */
 struct local_options {
-	const char *dir;   /* NULL: not given */
+	const char *dir;  /* NULL: not given */
 	unsigned wait_ms; /* 0: not given */
 };
 

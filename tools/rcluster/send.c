@@ -54,8 +54,7 @@ static int send_to(const struct send *send, const struct layout *layout, unsigne
 
 int send_run(const struct send *send, int argc, char *argv[])
 {
-	const struct argp argp = {
-		.parser = parse_option, .args_doc = "PORT", .doc = send->doc, .children = children};
+	const struct argp argp = {.parser = parse_option, .args_doc = "PORT", .doc = send->doc, .children = children};
 	struct wish wish = {0};
 	struct local local;
 	int status = CLI_FAILED, node;

@@ -56,7 +56,8 @@ int verb_status(int argc, char *argv[])
 	client = ask_client(&local.layout);
 	if (client) {
 		health_look(&health, client, &local.layout, ANSWER_MS);
-		table_print(stdout, isatty(STDOUT_FILENO) ? TABLE_COLUMNS : TABLE_RECORDS, "\n", &health, &local.layout);
+		table_print(stdout, isatty(STDOUT_FILENO) ? TABLE_COLUMNS : TABLE_RECORDS, "\n", &health,
+			    &local.layout);
 		fflush(stdout);
 		status = report(&health, &local.layout) ? CLI_OK : CLI_NO;
 		health_finish(&health);

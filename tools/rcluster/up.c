@@ -107,8 +107,10 @@ static bool is_possible(const struct layout *layout)
 	if (count > NODES_MAX)
 		cli_error("%u nodes are too many: at most %d", count, NODES_MAX);
 	else if (layout->port + count - 1 > PORT_MAX)
-		cli_error("%u nodes from port %u on: the last bus port (port + %d) would be above 65535: choose a lower "
-			  "--port", count, layout->port, BUS_OFFSET);
+		cli_error(
+			"%u nodes from port %u on: the last bus port (port + %d) would be above 65535: choose a lower "
+			"--port",
+			count, layout->port, BUS_OFFSET);
 	else
 		return true;
 	return false;
@@ -121,9 +123,10 @@ static bool agrees(const struct layout *layout, const struct wish *wish)
 	    (wish->port < 0 || (unsigned)wish->port == layout->port) &&
 	    (!wish->bind || !strcmp(wish->bind, layout->bind)))
 		return true;
-	cli_error("%s holds another cluster: --masters %u --replicas %u --port %u --bind %s: give those or none of them, "
-		  "another place with --dir, or remove it with rcluster down --wipe", layout->dir, layout->masters,
-		  layout->replicas, layout->port, layout->bind);
+	cli_error(
+		"%s holds another cluster: --masters %u --replicas %u --port %u --bind %s: give those or none of them, "
+		"another place with --dir, or remove it with rcluster down --wipe",
+		layout->dir, layout->masters, layout->replicas, layout->port, layout->bind);
 	return false;
 }
 
@@ -227,7 +230,8 @@ static void announce(const struct up *up)
 	else
 		printf("already running");
 	printf(": %u masters, %u replicas, ports %u-%u, in %s\n%s\n", layout->masters,
-	       layout->masters * layout->replicas, layout->port, layout->port + layout_count(layout) - 1, layout->dir, uri);
+	       layout->masters * layout->replicas, layout->port, layout->port + layout_count(layout) - 1, layout->dir,
+	       uri);
 	free(uri);
 }
 

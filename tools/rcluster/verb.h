@@ -9,7 +9,7 @@
 
 struct verb {
 	const char *name;
-	const char *summary; /* a line of rcluster --help */
+	const char *summary;                /* a line of rcluster --help */
 	int (*run)(int argc, char *argv[]); /* argv[0] is "rcluster NAME"; returns the exit status */
 };
 

@@ -26,9 +26,7 @@ struct wish {
 	long long seconds; /* 0: for ever */
 };
 
-enum {
-	OPTION_SECONDS = 0x100
-};
+enum { OPTION_SECONDS = 0x100 };
 
 static const struct argp_option options[] = {
 	{"seconds", OPTION_SECONDS, "N", 0, "End after N seconds", 0},
