@@ -23,6 +23,10 @@ struct handle *handle_create(struct fs *fs, struct inode *inode, int flags)
 	if (fs->handles)
 		fs->handles->prev = handle;
 	fs->handles = handle;
+	handle->next_same = inode->handles;
+	if (inode->handles)
+		inode->handles->prev_same = handle;
+	inode->handles = handle;
 	return handle;
 }
 
@@ -37,6 +41,9 @@ static void unlist(struct handle *handle)
 	if (handle->next)
 		handle->next->prev = handle->prev;
 	*(handle->prev ? &handle->prev->next : &handle->fs->handles) = handle->next;
+	if (handle->next_same)
+		handle->next_same->prev_same = handle->prev_same;
+	*(handle->prev_same ? &handle->prev_same->next_same : &handle->inode->handles) = handle->next_same;
 }
 
 void handle_drop(struct handle *handle)
@@ -83,7 +90,7 @@ static void take_newer(struct handle *handle)
 	buffer_unref(handle->now.value);
 	handle->now = handle->newer;
 	handle->newer = (struct version){.known = false};
-	handle->started = handle->told = false;
+	handle->started = false;
 }
 
 static bool fresh(const struct version *version)
@@ -114,6 +121,21 @@ void handle_saw(struct handle *handle, const struct sight *sight)
 	struct version *version = at_once ? &handle->now : &handle->newer;
 
 	set(version, sight->whole ? sight->start : NULL, sight->size, sight->at, handle->inode->changes);
+}
+
+void handle_all_saw(struct inode *inode, const struct sight *sight)
+{
+	for (struct handle *handle = inode->handles; handle; handle = handle->next_same)
+		if (handle->reads)
+			handle_saw(handle, sight);
+}
+
+const struct version *handle_any_version(const struct inode *inode)
+{
+	for (const struct handle *handle = inode->handles; handle; handle = handle->next_same)
+		if (handle->now.value)
+			return &handle->now;
+	return NULL;
 }
 
 void handle_take(struct handle *handle, struct buffer *value)

@@ -22,14 +22,14 @@ struct version {
 
 struct handle {
 	struct handle *prev, *next; /* of all open files */
+	struct handle *prev_same, *next_same; /* of this inode's */
 	struct fs *fs;
 	struct inode *inode; /* held */
 	unsigned holds;
 	bool reads, writes, appends;
 	struct pending *pending; /* the transaction that it writes through, or NULL */
 	struct version now, newer;
-	bool started;  /* a READ was answered from `now` */
-	bool told;     /* a GETATTR was */
+	bool started; /* a READ was answered from `now` */
 };
 
 /* FLAGS are open()'s. With a hold; NULL when out of memory. */
@@ -48,6 +48,12 @@ bool handle_needs_look(struct handle *handle, size_t offset);
 
 /* A look at the key has shown a string: takes it up, or remembers it for when it may. */
 void handle_saw(struct handle *handle, const struct sight *sight);
+
+/* The same for all handles of an inode. */
+void handle_all_saw(struct inode *inode, const struct sight *sight);
+
+/* What an open file still shows of INODE, whose key is gone; NULL where nobody has loaded it. */
+const struct version *handle_any_version(const struct inode *inode);
 
 /* Takes up VALUE (a reference is taken) as a version of its own. */
 void handle_take(struct handle *handle, struct buffer *value);

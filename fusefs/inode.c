@@ -215,6 +215,13 @@ void inode_saw(struct inode *inode, const struct sight *sight, struct timespec n
 	inode->has_print = true;
 }
 
+void inode_missed(struct inode *inode, struct timespec now)
+{
+	inode->has_mode = inode->has_print = false;
+	inode->atime = inode->mtime = inode->ctime = now;
+	inode_stale(inode);
+}
+
 void inode_wrote(struct inode *inode, struct timespec now)
 {
 	inode->mtime = inode->ctime = now;

@@ -18,6 +18,7 @@
 #include "name.h"
 #include "sight.h"
 
+struct handle;
 struct pending;
 struct inode_table;
 
@@ -35,6 +36,7 @@ struct inode {
 	struct timespec atime, mtime, ctime;
 	uint64_t print;        /* fingerprint of the value last seen */
 	bool has_print;
+	struct handle *handles;  /* that have it open */
 	struct pending *pending; /* the transaction, or NULL */
 	uint64_t changes;      /* direct writes through this mount */
 	/* What a LOOKUP has fetched, for what follows it at once. */
@@ -81,6 +83,9 @@ void inode_saw(struct inode *inode, const struct sight *sight, struct timespec n
 
 /* A value was written through this mount: the times are NOW, what is seen next is no further change. */
 void inode_wrote(struct inode *inode, struct timespec now);
+
+/* The key was not there: what was known of it is void. */
+void inode_missed(struct inode *inode, struct timespec now);
 
 /* Keeps SIGHT for FS_FRESH_MS; a reference to its bytes is taken. */
 void inode_keep(struct inode *inode, const struct sight *sight);

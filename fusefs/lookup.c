@@ -35,12 +35,25 @@ static void reply_pending_entry(struct op *op, struct inode *inode)
 	reply_entry(op, inode, buffer_size(inode->pending->t.buffer), true);
 }
 
+static void miss(struct op *op, int error)
+{
+	struct inode *inode = error ? NULL : inode_find(&op->fs->inodes, op->key, op->key_len);
+
+	if (inode && pending_visible(inode)) {
+		reply_pending_entry(op, inode);
+		return;
+	}
+	if (inode)
+		inode_missed(inode, fs_now());
+	op_error(op, error ? error : ENOENT);
+}
+
 static void looked(struct op *op, int error)
 {
 	const struct sight *sight = &op->probe.sight;
 
 	if (error || sight->type == SIGHT_NONE) {
-		op_error(op, error ? error : ENOENT);
+		miss(op, error);
 		return;
 	}
 	struct inode *inode = inode_get(&op->fs->inodes, op->key, op->key_len, op->fs->mounted);
@@ -106,101 +119,71 @@ void lookup_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *
 	fuse_reply_none(req);
 }
 
-/* ---- GETATTR ---- */
+/* ---- GETATTR: fstat() comes without its handle ---- */
 
-struct getattr {
-	struct op op;
-	struct handle *handle; /* held; or NULL */
-};
-
-static void finish(struct op *op)
+static void reply_attr(struct op *op, size_t size, bool readable)
 {
-	handle_drop(((struct getattr *)op)->handle);
-}
-
-static void reply_attr(fuse_req_t req, const struct inode *inode, size_t size, bool readable)
-{
+	fuse_req_t req = op_answer(op);
 	struct stat st;
 
-	fs_stat(fs_of(req), inode, size, readable, &st);
+	if (!req)
+		return;
+	fs_stat(op->fs, op->inode, size, readable, &st);
 	fuse_reply_attr(req, &st, 0);
 }
 
 /* The key is gone: an open file shows what it has, a path shows nothing. */
-static void attr_of_missing(struct op *op, struct handle *handle)
+static void attr_of_missing(struct op *op)
 {
-	if (!handle)
-		op_error(op, ENOENT);
-	else if (!handle->now.value)
-		op_error(op, ESTALE);
-	else if (op->req)
-		reply_attr(op_answer(op), op->inode, handle->now.size, true);
+	const struct version *version = handle_any_version(op->inode);
+
+	if (version)
+		reply_attr(op, version->size, true);
+	else
+		op_error(op, op->inode->handles ? ESTALE : ENOENT);
 }
 
 static void attr_came(struct op *op, int error)
 {
-	struct handle *handle = ((struct getattr *)op)->handle;
 	const struct sight *sight = &op->probe.sight;
 
 	if (error) {
 		op_error(op, error);
 	} else if (sight->type == SIGHT_NONE) {
-		attr_of_missing(op, handle);
+		attr_of_missing(op);
 	} else {
 		inode_saw(op->inode, sight, fs_now());
-		if (handle && sight->type == SIGHT_STRING) {
-			handle_saw(handle, sight);
-			handle->told = true;
-		}
-		if (op->req)
-			reply_attr(op_answer(op), op->inode, sight->size, sight->type == SIGHT_STRING);
+		if (sight->type == SIGHT_STRING)
+			handle_all_saw(op->inode, sight);
+		reply_attr(op, sight->size, sight->type == SIGHT_STRING);
 	}
 }
 
-static void get_from_server(fuse_req_t req, struct inode *inode, struct handle *handle)
+static void get_attr(struct op *op, const struct handle *handle)
 {
-	struct getattr *getattr = op_create(req, sizeof(*getattr), inode, NULL, 0);
-
-	if (!getattr)
-		return;
-	getattr->handle = handle ? handle_hold(handle) : NULL;
-	getattr->op.finish = finish;
-	if (inode->gone)
-		attr_of_missing(&getattr->op, handle);
-	else
-		probe_start(&getattr->op, attr_came);
-	op_drop(&getattr->op);
-}
-
-/* What open() or LOOKUP has fetched answers the first question after it. */
-static bool answer_from_fresh(fuse_req_t req, struct inode *inode, struct handle *handle)
-{
-	if (handle) {
-		const struct version *now = &handle->now;
-		if (handle->told || !now->known || now->changes != inode->changes ||
-		    fs_now_ms() > now->at + FS_FRESH_MS)
-			return false;
-		handle->told = true;
-		reply_attr(req, inode, now->size, true);
-		return true;
-	}
+	struct inode *inode = op->inode;
 	const struct sight *fresh = inode_fresh(inode, fs_now_ms());
-	if (!fresh || inode->attr_served)
-		return false;
-	inode->attr_served = true;
-	reply_attr(req, inode, fresh->size, fresh->type == SIGHT_STRING);
-	return true;
+
+	if (inode == op->fs->root) {
+		reply_attr(op, 0, true);
+	} else if (pending_visible(inode) || (handle && handle->pending)) {
+		reply_attr(op, buffer_size(inode->pending->t.buffer), true);
+	} else if (inode->gone) {
+		attr_of_missing(op);
+	} else if (fresh && !inode->attr_served) {
+		inode->attr_served = true;
+		reply_attr(op, fresh->size, fresh->type == SIGHT_STRING);
+	} else {
+		probe_start(op, attr_came);
+	}
 }
 
 void lookup_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct inode *inode = fs_inode(fs_of(req), ino);
-	struct handle *handle = ino == FUSE_ROOT_ID ? NULL : handle_of(fi);
+	struct op *op = op_create(req, sizeof(*op), fs_inode(fs_of(req), ino), NULL, 0);
 
-	if (ino == FUSE_ROOT_ID)
-		reply_attr(req, inode, 0, true);
-	else if (pending_visible(inode) || (handle && handle->pending))
-		reply_attr(req, inode, buffer_size(inode->pending->t.buffer), true);
-	else if (!answer_from_fresh(req, inode, handle))
-		get_from_server(req, inode, handle);
+	if (!op)
+		return;
+	get_attr(op, ino == FUSE_ROOT_ID ? NULL : handle_of(fi));
+	op_drop(op);
 }

@@ -71,8 +71,10 @@ static void looked(struct op *op, int error)
 
 	if (!error)
 		error = why_not(sight, true);
-	if (!error)
+	if (!error) {
 		inode_saw(op->inode, sight, fs_now());
+		inode_keep(op->inode, sight);
+	}
 	if (error)
 		op_error(op, error);
 	else if (op->req)
