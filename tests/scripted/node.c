@@ -759,6 +759,13 @@ void blurt(struct node *node, const char *format, ...)
 	free(text);
 }
 
+void forget(struct node *node)
+{
+	for (struct connection *c = node->connections; c; c = c->next)
+		if (c->fd < 0)
+			untell(c);
+}
+
 void hang_up(struct node *node)
 {
 	if (!node->last)

@@ -130,6 +130,8 @@ void say_part(struct node *node, const void *bytes, size_t len);
 /* Bytes that answer nothing, on the connection of the last command that was expected. */
 void blurt(struct node *node, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* What was expected on connections that the client has closed since is not to be answered any more. */
+void forget(struct node *node);
 void hang_up(struct node *node);     /* closes the connection of the last command that was expected */
 void hang_up_all(struct node *node); /* closes all its connections */
 void node_down(struct node *node);   /* the same, and its port refuses */

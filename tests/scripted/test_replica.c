@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+/* Reads that a replica may answer. */
+#include "scripted.h"
+
+#define ONE_REPLICA "0-8191 n0; 8192-16383 n1 n2"
+
+static void a_read_goes_to_a_replica_and_a_write_to_the_master(void **state)
+{
+	struct ask *get, *set;
+
+	start(ONE_REPLICA);
+	get = ask_flags(SHARD_REPLICA, "GET", "foo");
+	set = ask_flags(SHARD_REPLICA, "SET", "foo", "1");
+	expect(n2, "GET", "foo");
+	expect(n1, "SET", "foo", "1");
+	say(n2, "+x\r\n");
+	say(n1, "+OK\r\n");
+	want_status(get, "x");
+	want_status(set, "OK");
+	assert_string_equal(get->node, addr(n2));
+}
+
+static void without_the_flag_the_master_is_asked(void **state)
+{
+	struct ask *get;
+
+	start(ONE_REPLICA);
+	get = ask("GET", "foo");
+	expect(n1, "GET", "foo");
+	say(n1, "+x\r\n");
+	want_status(get, "x");
+	check_count(connections_ever(n2), 0);
+}
+
+static void replicas_share_the_reads(void **state)
+{
+	start(TWO_WITH_REPLICAS);
+	on(NULL, "GET", "+x\r\n");
+	for (int i = 0; i < 60; i++)
+		want_status(ask_flags(SHARD_REPLICA, "GET", "foo"), "x");
+	check(heard(n4, "GET") > 5 && heard(n5, "GET") > 5, "%u and %u", heard(n4, "GET"), heard(n5, "GET"));
+	check_count(heard(n4, "READONLY"), 1);
+	check_count(heard(NULL, "GET"), 60);
+}
+
+static void no_replica_means_the_master(void **state)
+{
+	struct ask *get;
+
+	start(TWO);
+	get = ask_flags(SHARD_REPLICA, "GET", "foo");
+	expect(n1, "GET", "foo");
+	say(n1, "+x\r\n");
+	want_status(get, "x");
+}
+
+static void a_replica_that_is_down_costs_nothing_but_a_try(void **state)
+{
+	struct ask *get;
+
+	start(ONE_REPLICA);
+	node_down(n2);
+	on(n1, "GET", "+x\r\n");
+	for (int i = 0; i < 5; i++) {
+		get = ask_flags(SHARD_REPLICA, "GET", "foo");
+		want_status(get, "x");
+		check(get->ended - get->began < 200, "%s", said(get));
+	}
+}
+
+static void a_replica_that_breaks_in_flight_is_replaced(void **state)
+{
+	struct ask *get;
+
+	start(ONE_REPLICA);
+	get = ask_flags(SHARD_REPLICA, "GET", "foo");
+	expect(n2, "GET", "foo");
+	on(n1, "GET", "+x\r\n");
+	node_down(n2);
+	want_status(get, "x");
+}
+
+static void a_replica_that_lost_its_master_or_slot_sends_on(void **state)
+{
+	struct ask *get;
+
+	start(ONE_REPLICA);
+	get = ask_flags(SHARD_REPLICA, "GET", "foo");
+	expect(n2, "GET", "foo");
+	say(n2, "-MOVED 12182 127.0.0.1:%d\r\n", port(n3));
+	expect(n3, "GET", "foo");
+	say(n3, "+x\r\n");
+	want_status(get, "x");
+}
+
+static void mget_may_be_answered_by_replicas(void **state)
+{
+	struct ask *mget;
+
+	start("0-8191 n0 n3; 8192-16383 n1 n2");
+	on(NULL, "MGET", "*1\r\n+x\r\n");
+	on(NULL, "GET", "+x\r\n");
+	mget = ask_flags(SHARD_REPLICA, "MGET", "foo", "b");
+	want_array(mget, 2);
+	check_count(heard(n0, "") + heard(n1, ""), 0);
+}
+
+/* The READONLY connection is not the one that writes or reads as a master use. */
+static void a_replica_that_was_promoted_serves_writes(void **state)
+{
+	struct ask *get, *set;
+
+	start(ONE_REPLICA);
+	on(NULL, "GET", "+x\r\n");
+	want_status(ask_flags(SHARD_REPLICA, "GET", "foo"), "x");
+	layout("0-8191 n0; 8192-16383 n2 n1");
+	want_error(ask_refresh(), SHARD_OK);
+	set = ask("SET", "foo", "1");
+	expect(n2, "SET", "foo", "1");
+	say(n2, "+OK\r\n");
+	want_status(set, "OK");
+	get = ask_flags(SHARD_REPLICA, "GET", "foo");
+	want_status(get, "x");
+	assert_string_equal(get->node, addr(n1));
+}
+
+int main(int argc, char *argv[])
+{
+	const struct CMUnitTest tests[] = {
+		scripted(a_read_goes_to_a_replica_and_a_write_to_the_master),
+		scripted(without_the_flag_the_master_is_asked),
+		scripted(replicas_share_the_reads),
+		scripted(no_replica_means_the_master),
+		scripted(a_replica_that_is_down_costs_nothing_but_a_try),
+		scripted(a_replica_that_breaks_in_flight_is_replaced),
+		scripted(a_replica_that_lost_its_master_or_slot_sends_on),
+		scripted(mget_may_be_answered_by_replicas),
+		scripted(a_replica_that_was_promoted_serves_writes),
+	};
+	return run(tests);
+}
