@@ -1,14 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/wheel.h"
 
-#include <string.h>
-
 void wheel_init(struct wheel *wheel, uint64_t now)
 {
 	wheel->turn = now >> WHEEL_SHIFT;
-	memset(wheel->used, 0, sizeof(wheel->used));
-	for (unsigned i = 0; i < WHEEL_SIZE; i++)
-		list_init(&wheel->bucket[i]);
 }
 
 static void expire_bucket(struct wheel *wheel, unsigned b, uint64_t now)

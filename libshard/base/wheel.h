@@ -23,9 +23,10 @@ struct timer {
 struct wheel {
 	uint64_t turn; /* the bucket time that was expired last: ms >> WHEEL_SHIFT */
 	uint64_t used[WHEEL_SIZE / 64]; /* a bit where a bucket may hold timers */
-	struct list bucket[WHEEL_SIZE];
+	struct list bucket[WHEEL_SIZE]; /* made when first used: a short-lived program touches one page of them */
 };
 
+/* WHEEL is all zeros. */
 void wheel_init(struct wheel *wheel, uint64_t now);
 
 static inline void timer_init(struct timer *timer, void (*expire)(struct timer *timer))
@@ -55,7 +56,11 @@ static inline void timer_start(struct wheel *wheel, struct timer *timer, uint64_
 	b = turn & (WHEEL_SIZE - 1);
 	timer_stop(timer);
 	timer->due = due;
-	wheel->used[b / 64] |= 1ULL << (b % 64);
+	if (!(wheel->used[b / 64] & 1ULL << (b % 64))) {
+		wheel->used[b / 64] |= 1ULL << (b % 64);
+		if (!wheel->bucket[b].next)
+			list_init(&wheel->bucket[b]);
+	}
 	list_push(&wheel->bucket[b], &timer->link);
 }
 

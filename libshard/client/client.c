@@ -83,7 +83,8 @@ static bool make_greeting(const shard_uri *uri, bool replica, char **text, size_
 	const char *const select[] = {"SELECT", db};
 	bool ok = true;
 
-	snprintf(db, sizeof(db), "%d", uri->db);
+	if (uri->db)
+		snprintf(db, sizeof(db), "%d", uri->db);
 	if (uri->password && uri->user && *uri->user)
 		ok = append_command(text, len, count, 3, named);
 	else if (uri->password)
@@ -131,8 +132,6 @@ static bool init_parts(shard_client *client, const shard_options *options)
 	list_init(&client->ended);
 	list_init(&client->dirty);
 	list_init(&client->scans);
-	for (unsigned i = 0; i < SIZE_CLASSES; i++)
-		list_init(&client->free[i]);
 	timer_init(&client->silence_timer, silence_due);
 	map_init(client);
 	if (getrandom(&client->random, sizeof(client->random), GRND_NONBLOCK) < 0)
@@ -204,9 +203,12 @@ static void cancel_conns(shard_client *client)
 
 static void free_requests(shard_client *client)
 {
-	for (unsigned i = 0; i < SIZE_CLASSES; i++)
-		while (!list_empty(&client->free[i]))
-			free(list_entry(list_pop(&client->free[i]), struct shard_request, item.link));
+	for (unsigned i = 0; i < SIZE_CLASSES; i++) {
+		for (struct shard_request *req = client->free[i], *next; req; req = next) {
+			next = req->ctx;
+			free(req);
+		}
+	}
 }
 
 static void wipe(char *text, size_t len)

@@ -174,7 +174,7 @@ static const shard_reply *appended(struct group *group, struct arena *arena)
 
 	for (size_t i = 0; i < group->count; i++) {
 		if (group->part[i].reply->type != SHARD_REPLY_ARRAY)
-			return group->part[0].reply;
+			return group->count == 1 ? group->part[0].reply : NULL;
 		len += group->part[i].reply->len;
 	}
 	whole = arena_alloc(arena, (len + 1) * sizeof(*whole));
@@ -215,19 +215,19 @@ static const shard_reply *combined(struct group *group, struct arena *arena, uns
 	size_t len = first->type == SHARD_REPLY_ARRAY ? first->len : 1;
 	shard_reply *whole = arena_alloc(arena, (len + 1) * sizeof(*whole));
 
-	if (!whole)
+	if (!whole || (first->type != SHARD_REPLY_ARRAY && first->type != SHARD_REPLY_INTEGER))
 		return NULL;
 	memcpy(whole + 1, first->type == SHARD_REPLY_ARRAY ? first->element : first, len * sizeof(*whole));
 	for (size_t i = 1; i < group->count; i++) {
 		const shard_reply *reply = group->part[i].reply;
 
 		if (reply->type != first->type || (first->type == SHARD_REPLY_ARRAY && reply->len != len))
-			return first;
+			return NULL;
 		for (size_t k = 0; k < len; k++) {
 			const shard_reply *one = first->type == SHARD_REPLY_ARRAY ? &reply->element[k] : reply;
 
 			if (one->type != SHARD_REPLY_INTEGER || whole[k + 1].type != SHARD_REPLY_INTEGER)
-				return first;
+				return NULL;
 			whole[k + 1].integer = combine(policy, whole[k + 1].integer, one->integer);
 		}
 	}
@@ -345,8 +345,10 @@ static void finish(struct group *group)
 	} else {
 		result.reply = array_of_parts(group, &arena);
 	}
-	if (!failure && !result.reply)
-		result.error = SHARD_ENOMEM;
+	if (!failure && !result.reply) {
+		result.error = SHARD_EPROTOCOL;
+		result.message = "the replies of the nodes do not fit together";
+	}
 	if (group->kind == GROUP_EACH || (group->self.flags & SHARD_PARTS)) {
 		result.part = results_of_parts(group, &arena);
 		result.part_count = result.part ? group->count : 0;
@@ -456,6 +458,7 @@ static void split_reply(struct child *child, const shard_result *result)
 
 		if (each && reply->len != child->count) {
 			part->error = SHARD_EPROTOCOL;
+			part->message = strdup("the reply has not one element for each key");
 			continue;
 		}
 		set_part(part, result, own);
@@ -684,8 +687,10 @@ static void start(struct group *group)
 static void group_expired(struct timer *timer)
 {
 	struct group *group = list_entry(timer, struct group, self.timer);
+	const shard_client *client = group->self.client;
 
-	fail(group, SHARD_ECONNECT, "no map of the cluster in time");
+	fail(group, client->ever_up ? SHARD_ENOROUTE : SHARD_ECONNECT,
+	     client->refresh_why ? client->refresh_why : "no map of the cluster in time");
 }
 
 static void begin(struct group *group, shard_request **handle)

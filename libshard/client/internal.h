@@ -93,6 +93,7 @@ struct client_node {
 	bool in_map;
 	bool seed;
 	bool greeted;      /* a connection of it was up once */
+	bool refused;      /* nobody listened there the last time, or the name has no address */
 	bool sick;         /* cannot be reached, or is silent */
 	uint8_t failures;
 	uint64_t retry_at; /* no attempt to connect before */
@@ -109,6 +110,16 @@ struct client_node {
 #define NODE_BUCKETS 256
 #define SIZE_CLASSES 3
 
+/* The last plain command: programs say the same word a million times. */
+struct command_memo {
+	const shard_command *command; /* NULL: none */
+	int argc;
+	unsigned name_len;
+	char name[16];   /* as it was written */
+	unsigned len;
+	char prefix[32]; /* "*2\r\n$3\r\nGET\r\n" */
+};
+
 struct map_patch {
 	uint64_t seq;
 	unsigned slot;
@@ -117,6 +128,8 @@ struct map_patch {
 
 struct map_waiter {
 	struct list link;
+	struct timer timer;
+	shard_client *client;
 	shard_callback callback;
 	void *ctx;
 };
@@ -179,7 +192,9 @@ struct shard_client {
 	size_t pending;
 	unsigned watches;
 
-	struct list free[SIZE_CLASSES];
+	struct command_memo memo;
+
+	struct shard_request *free[SIZE_CLASSES]; /* linked by `ctx` */
 	size_t free_count[SIZE_CLASSES];
 };
 

@@ -200,10 +200,26 @@ static void call_waiters(shard_client *client, int error, const char *message)
 		shard_callback callback = waiter->callback;
 		void *ctx = waiter->ctx;
 
+		timer_stop(&waiter->timer);
 		free(waiter);
 		client->pending--;
 		callback(ctx, &result);
 	}
+}
+
+static void waiter_expired(struct timer *timer)
+{
+	struct map_waiter *waiter = list_entry(timer, struct map_waiter, timer);
+	struct shard_client *client = waiter->client;
+	shard_result result = {.error = SHARD_ETIMEDOUT, .node = "", .slot = -1};
+	shard_callback callback = waiter->callback;
+	void *ctx = waiter->ctx;
+
+	result.message = client->refresh_why ? client->refresh_why : "no node told the map of the cluster in time";
+	list_remove(&waiter->link);
+	free(waiter);
+	client->pending--;
+	callback(ctx, &result);
 }
 
 static void schedule(shard_client *client, unsigned after_ms)
@@ -228,8 +244,6 @@ static void end_refresh(shard_client *client, int error, const char *message)
 {
 	client->refreshing = false;
 	client->refresh_tries = client->refresh_refused = 0;
-	free(client->refresh_why);
-	client->refresh_why = NULL;
 	if (error == SHARD_OK)
 		schedule_slow(client);
 	else if (client->pending)
@@ -323,7 +337,7 @@ static void got_map(void *ctx, const shard_result *result)
 		end_refresh(client, SHARD_OK, "");
 		return;
 	}
-	if (error == SHARD_ECONNECT || error == SHARD_ERESOLVE)
+	if (result->error && node->refused)
 		client->refresh_refused++;
 	keep_why(client, result->error == SHARD_OK || result->error == SHARD_ESERVER ? node->addr : "", why);
 	node_unref(node);
@@ -415,7 +429,7 @@ void map_refresh(shard_client *client, enum policy_refresh when, struct client_n
 	if (client->destroying)
 		return;
 	if (client->refreshing) {
-		client->refresh_again |= first || when == REFRESH_NOW;
+		client->refresh_again = true;
 		return;
 	}
 	if (first) {
@@ -448,7 +462,9 @@ int shard_refresh(shard_client *client, shard_callback callback, void *ctx)
 		waiter = malloc(sizeof(*waiter));
 		if (!waiter)
 			return SHARD_ENOMEM;
-		*waiter = (struct map_waiter){.callback = callback, .ctx = ctx};
+		*waiter = (struct map_waiter){.client = client, .callback = callback, .ctx = ctx};
+		timer_init(&waiter->timer, waiter_expired);
+		timer_start(&client->loop.wheel, &waiter->timer, loop_now(&client->loop) + client->timeout_ms);
 		list_push(&client->refresh_waiters, &waiter->link);
 		client->pending++;
 	}

@@ -39,6 +39,23 @@ struct client_node *node_find(shard_client *client, const char *host, uint16_t p
 	return node;
 }
 
+/* As "%s:%u", which would cost a short-lived program some pages of stdio. */
+static void write_addr(char *out, const char *host, size_t len, uint16_t port)
+{
+	unsigned div = 10000;
+
+	memcpy(out, host, len + 1);
+	if (!port)
+		return;
+	out += len;
+	*out++ = ':';
+	while (div > port)
+		div /= 10;
+	for (; div; div /= 10)
+		*out++ = (char)('0' + port / div % 10);
+	*out = 0;
+}
+
 struct client_node *node_get(shard_client *client, const char *host, uint16_t port)
 {
 	struct client_node *node = node_find(client, host, port);
@@ -52,10 +69,7 @@ struct client_node *node_get(shard_client *client, const char *host, uint16_t po
 		return NULL;
 	memcpy(node->host, host, len + 1);
 	node->addr = node->host + len + 1;
-	if (port)
-		snprintf(node->addr, len + 8, "%s:%u", host, port);
-	else
-		memcpy(node->addr, host, len + 1);
+	write_addr(node->addr, host, len, port);
 	node->port = port;
 	node->client = client;
 	node->serial = ++client->next_serial;
@@ -307,6 +321,7 @@ static void on_up(struct conn *conn)
 
 	recovered(node);
 	node->greeted = true;
+	node->refused = false;
 	node->client->ever_up = true;
 	node->client->seeds_refused = 0;
 }
@@ -347,7 +362,9 @@ static void lose(struct shard_request *req, int error, bool was_up, bool head, c
 	}
 	req->conn = NULL;
 	req->state = STATE_NEW;
-	if (error == SHARD_EPROTOCOL && head)
+	if (req->client->destroying)
+		request_fail(req, req->item.sent && !(req->flags & REQ_READONLY) ? SHARD_EUNKNOWN : SHARD_ECANCELED, why);
+	else if (error == SHARD_EPROTOCOL && head)
 		request_fail(req, SHARD_EPROTOCOL, why);
 	else if (req->item.sent)
 		request_event(req, EVENT_LOST_SENT, why);
@@ -361,7 +378,8 @@ static void lose(struct shard_request *req, int error, bool was_up, bool head, c
 
 static void count_refusal(struct client_node *node, struct conn *conn, int error)
 {
-	if (node->seed && (conn->refused || error == SHARD_ERESOLVE))
+	node->refused = conn->refused || error == SHARD_ERESOLVE;
+	if (node->seed && node->refused)
 		node->client->seeds_refused++;
 }
 

@@ -6,7 +6,7 @@
 
 #include "client/internal.h"
 
-static const size_t class_size[SIZE_CLASSES] = {64, 256, 1024};
+static const size_t class_size[SIZE_CLASSES] = {96, 320, 1280};
 #define FREE_MAX 4096
 #define SILENCE_TURN(client) ((client)->pause_ms / 4 + 1)
 
@@ -19,33 +19,29 @@ char *request_bytes(struct shard_request *req)
 
 static struct shard_request *allocate(shard_client *client, size_t len)
 {
-	struct shard_request *req;
-	unsigned class = 0;
+	unsigned class = len <= class_size[0] ? 0 : len <= class_size[1] ? 1 : len <= class_size[2] ? 2 : SIZE_CLASSES;
+	struct shard_request *req = class < SIZE_CLASSES ? client->free[class] : NULL;
 
-	while (class < SIZE_CLASSES && len > class_size[class])
-		class++;
-	if (class < SIZE_CLASSES && client->free_count[class]) {
+	if (req) {
 		client->free_count[class]--;
-		return list_entry(list_pop(&client->free[class]), struct shard_request, item.link);
+		client->free[class] = req->ctx;
+	} else {
+		req = malloc(sizeof(*req) + (class < SIZE_CLASSES ? class_size[class] : len));
+		if (!req)
+			return NULL;
 	}
-	req = malloc(sizeof(*req) + (class < SIZE_CLASSES ? class_size[class] : len));
-	if (req)
-		req->size_class = (uint8_t)class;
+	memset(req, 0, sizeof(*req));
+	req->size_class = (uint8_t)class;
 	return req;
 }
 
 struct shard_request *request_create(shard_client *client, size_t len)
 {
 	struct shard_request *req = allocate(client, len);
-	uint8_t class;
 
 	if (!req)
 		return NULL;
-	class = req->size_class;
-	memset(req, 0, sizeof(*req));
-	req->size_class = class;
 	list_init(&req->item.link);
-	list_init(&req->end_link);
 	timer_init(&req->timer, timer_expired);
 	req->item.data = request_bytes(req);
 	req->item.len = len;
@@ -67,7 +63,8 @@ void request_free(struct shard_request *req)
 		multi_free(req->multi);
 	if (class < SIZE_CLASSES && client->free_count[class] < FREE_MAX) {
 		client->free_count[class]++;
-		list_push(&client->free[class], &req->item.link);
+		req->ctx = client->free[class];
+		client->free[class] = req;
 		return;
 	}
 	free(req);
@@ -78,9 +75,11 @@ void request_start(struct shard_request *req, unsigned timeout_ms)
 	shard_client *client = req->client;
 	uint64_t now = loop_now(&client->loop);
 
-	req->deadline = timeout_ms ? now + timeout_ms : UINT64_MAX;
-	if (timeout_ms)
+	req->deadline = UINT64_MAX;
+	if (timeout_ms) {
+		req->deadline = now + timeout_ms;
 		timer_start(&client->loop.wheel, &req->timer, req->deadline);
+	}
 	if (!(req->flags & REQ_INTERNAL))
 		client->pending++;
 	if (!timer_armed(&client->silence_timer))
@@ -246,6 +245,8 @@ static int deadline_error(const struct shard_request *req)
 		return SHARD_ETIMEDOUT;
 	if (req->cause_error)
 		return req->cause_error;
+	if (req->state == STATE_MAP && req->client->ever_up)
+		return SHARD_ENOROUTE;
 	if (req->state == STATE_MAP || (req->state == STATE_CONN && req->conn->state != CONN_UP))
 		return SHARD_ECONNECT;
 	return SHARD_ETIMEDOUT;
@@ -265,7 +266,9 @@ static void timer_expired(struct timer *timer)
 		request_route(req);
 		return;
 	}
-	if (!req->cause || (req->state == STATE_CONN && req->item.sent)) {
+	if (req->state == STATE_MAP && client->refresh_why) {
+		why = client->refresh_why;
+	} else if (!req->cause || (req->state == STATE_CONN && req->item.sent)) {
 		snprintf(text, sizeof(text), "%s%s in time", req->state == STATE_CONN ? req->node->addr : "no map of the cluster",
 			 req->state == STATE_CONN ? ": no answer" : "");
 		why = text;

@@ -250,10 +250,18 @@ static void ask(struct source *source)
 	}
 }
 
+/* Decimal digits, as many as 64 bits take. */
+static bool is_cursor(const shard_reply *reply)
+{
+	if (reply->type != SHARD_REPLY_STRING || !reply->len || reply->len > 20)
+		return false;
+	return strspn(reply->str, "0123456789") == reply->len;
+}
+
 static bool well_formed(const shard_reply *reply)
 {
-	if (reply->type != SHARD_REPLY_ARRAY || reply->len != 2 || reply->element[0].type != SHARD_REPLY_STRING ||
-	    reply->element[0].len >= CURSOR_SIZE || reply->element[1].type != SHARD_REPLY_ARRAY)
+	if (reply->type != SHARD_REPLY_ARRAY || reply->len != 2 || !is_cursor(&reply->element[0]) ||
+	    reply->element[1].type != SHARD_REPLY_ARRAY)
 		return false;
 	for (size_t i = 0; i < reply->element[1].len; i++)
 		if (reply->element[1].element[i].type != SHARD_REPLY_STRING)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "client/internal.h"
+#include "pure/command.h"
 #include "pure/resp.h"
 
 #define WORDS_ON_STACK 64
@@ -44,17 +45,27 @@ static int slot_of(const struct line *line, const shard_key_range *ranges, int c
 
 /* ---- making a request ---- */
 
+static struct shard_request *create(shard_client *client, int argc, const char *const argv[], const size_t argvlen[])
+{
+	struct shard_request *req = request_create(client, resp_command_bound(argc, argvlen));
+	char *bytes;
+
+	if (!req)
+		return NULL;
+	bytes = request_bytes(req);
+	req->item.len = (size_t)(resp_command_write(bytes, argc, argv, argvlen) - bytes);
+	return req;
+}
+
 static struct shard_request *make(const struct line *line, int slot)
 {
 	shard_client *client = line->client;
 	const shard_command *command = line->command;
-	struct shard_request *req =
-		request_create(client, resp_command_size(line->argc, line->argv, line->argvlen));
+	struct shard_request *req = create(client, line->argc, line->argv, line->argvlen);
 	uint32_t flags = line->how ? line->how->flags : 0;
 
 	if (!req)
 		return NULL;
-	resp_command_write(request_bytes(req), line->argc, line->argv, line->argvlen);
 	req->callback = line->callback;
 	req->ctx = line->ctx;
 	req->slot = slot;
@@ -209,6 +220,9 @@ static int send_several(const struct line *line, const shard_key_range *range)
 {
 	shard_client *client = line->client;
 
+	/* A key without its value: the server says what is wrong with it. */
+	if ((line->argc - range->first) % range->step)
+		return send_by_slot(line, -1);
 	if (client->topology && client->single && !(line->how && line->how->flags & SHARD_PARTS))
 		return send_by_slot(line, (int)shard_slot(line->argv[range->first], line->argvlen[range->first]));
 	if (line->command->flags & SHARD_CMD_SPLIT)
@@ -230,6 +244,15 @@ static int send_keyless(const struct line *line)
 	return send_by_slot(line, -1);
 }
 
+/* One slot, and yet a group's business: a result for each key is wanted, or TRYAGAIN may part the keys. */
+static bool in_parts(const struct line *line, const shard_key_range *range)
+{
+	if (!(line->command->flags & SHARD_CMD_SPLIT))
+		return false;
+	return (line->how && (line->how->flags & SHARD_PARTS)) ||
+	       (range->last > range->first && line->client->topology && !line->client->single);
+}
+
 static int send_by_keys(const struct line *line)
 {
 	shard_key_range ranges[SHARD_KEY_RANGES_MAX];
@@ -242,8 +265,7 @@ static int send_by_keys(const struct line *line)
 	if (count == 0)
 		return send_keyless(line);
 	slot = slot_of(line, ranges, count);
-	if (slot == KEYS_SEVERAL ||
-	    (line->how && (line->how->flags & SHARD_PARTS) && (line->command->flags & SHARD_CMD_SPLIT)))
+	if (slot == KEYS_SEVERAL || in_parts(line, &ranges[0]))
 		return send_several(line, &ranges[0]);
 	if (slot == KEYS_NONE)
 		return send_keyless(line);
@@ -254,7 +276,6 @@ static int submit(struct line *line)
 {
 	const shard_call *how = line->how;
 
-	line->command = shard_command_find(line->argc, line->argv, line->argvlen);
 	if (line->command && (line->command->flags & SHARD_CMD_STATE))
 		return SHARD_EUNSUPPORTED;
 	if (how) {
@@ -269,8 +290,9 @@ static int submit(struct line *line)
 	return line->command ? send_by_keys(line) : look_up(line);
 }
 
-int shard_submit(shard_client *client, int argc, const char *const argv[], const size_t argvlen[],
-		 const shard_call *how, shard_callback callback, void *ctx, shard_request **handle)
+static int submit_any(shard_client *client, const shard_command *command, int argc, const char *const argv[],
+		      const size_t argvlen[], const shard_call *how, shard_callback callback, void *ctx,
+		      shard_request **handle)
 {
 	size_t on_stack[WORDS_ON_STACK], *len = NULL;
 	struct line line = {
@@ -282,13 +304,10 @@ int shard_submit(shard_client *client, int argc, const char *const argv[], const
 		.callback = callback,
 		.ctx = ctx,
 		.handle = handle,
+		.command = command,
 	};
 	int error;
 
-	if (client_forked(client))
-		return SHARD_EFORK;
-	if (argc < 1 || !argv || !callback)
-		return SHARD_EINVAL;
 	if (!argvlen) {
 		len = argc <= WORDS_ON_STACK ? on_stack : malloc((size_t)argc * sizeof(*len));
 		if (!len)
@@ -301,6 +320,102 @@ int shard_submit(shard_client *client, int argc, const char *const argv[], const
 	if (len != on_stack)
 		free(len);
 	return error;
+}
+
+/* Commands of one key, sent as they are: what there is a million of. */
+static bool plain(const shard_command *command, int argc)
+{
+	return command && argc > 1 && command_first_only(command) &&
+	       !(command->flags & (SHARD_CMD_STATE | SHARD_CMD_BLOCKING | SHARD_CMD_SPLIT));
+}
+
+/* LEN 1 to 16, without a call. */
+static inline bool same_bytes(const char *a, const char *b, size_t len)
+{
+	uint64_t x = 0, y = 0;
+
+	if (len > 8)
+		return !memcmp(a, b, len);
+	if (len >= 4) {
+		uint32_t u[4];
+
+		memcpy(&u[0], a, 4);
+		memcpy(&u[1], b, 4);
+		memcpy(&u[2], a + len - 4, 4);
+		memcpy(&u[3], b + len - 4, 4);
+		return u[0] == u[1] && u[2] == u[3];
+	}
+	for (size_t i = 0; i < len; i++) {
+		x = x << 8 | (unsigned char)a[i];
+		y = y << 8 | (unsigned char)b[i];
+	}
+	return x == y;
+}
+
+static inline bool remembered(const struct command_memo *memo, int argc, const char *name, size_t len)
+{
+	return argc == memo->argc && len == memo->name_len && same_bytes(name, memo->name, len);
+}
+
+/* Returns whether the command is a plain one that there is room for. */
+static bool remember(struct command_memo *memo, const shard_command *command, int argc, const char *name, size_t len)
+{
+	if (!plain(command, argc) || argc > 99 || !len || len > sizeof(memo->name))
+		return false;
+	memo->command = command;
+	memo->argc = argc;
+	memo->name_len = (unsigned)len;
+	memcpy(memo->name, name, len);
+	memo->len = (unsigned)(resp_word_write(resp_header_write(memo->prefix, (size_t)argc), name, len) - memo->prefix);
+	return true;
+}
+
+static int submit_plain(shard_client *client, int argc, const char *const argv[], const size_t argvlen[],
+			shard_callback callback, void *ctx, shard_request **handle)
+{
+	const struct command_memo *memo = &client->memo;
+	struct shard_request *req;
+	size_t bound = sizeof(memo->prefix);
+	char *at;
+
+	for (int i = 1; i < argc; i++)
+		bound += 16 + argvlen[i];
+	req = request_create(client, bound);
+	if (!req)
+		return SHARD_ENOMEM;
+	at = request_bytes(req);
+	memcpy(at, memo->prefix, sizeof(memo->prefix));
+	at += memo->len;
+	for (int i = 1; i < argc; i++)
+		at = resp_word_write(at, argv[i], argvlen[i]);
+	req->item.len = (size_t)(at - request_bytes(req));
+	req->callback = callback;
+	req->ctx = ctx;
+	req->slot = (int)shard_slot(argv[1], argvlen[1]);
+	req->flags = memo->command->flags & SHARD_CMD_READONLY ? REQ_READONLY : 0;
+	req->policy.safe = req->flags || shard_command_idempotent(memo->command, argc, argv, argvlen);
+	req->policy.credentials = client->greeting_replies > 0;
+	if (handle)
+		*handle = req;
+	request_start(req, client->timeout_ms);
+	return SHARD_OK;
+}
+
+int shard_submit(shard_client *client, int argc, const char *const argv[], const size_t argvlen[],
+		 const shard_call *how, shard_callback callback, void *ctx, shard_request **handle)
+{
+	const shard_command *command;
+
+	if (client_forked(client))
+		return SHARD_EFORK;
+	if (argc < 1 || !argv || !callback)
+		return SHARD_EINVAL;
+	if (!how && argvlen && remembered(&client->memo, argc, argv[0], argvlen[0]))
+		return submit_plain(client, argc, argv, argvlen, callback, ctx, handle);
+	command = shard_command_find(argc, argv, argvlen);
+	if (!how && argvlen && remember(&client->memo, command, argc, argv[0], argvlen[0]))
+		return submit_plain(client, argc, argv, argvlen, callback, ctx, handle);
+	return submit_any(client, command, argc, argv, argvlen, how, callback, ctx, handle);
 }
 
 int submit_internal(shard_client *client, struct client_node *node, unsigned timeout_ms, shard_callback callback,

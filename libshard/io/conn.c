@@ -17,6 +17,7 @@
 static const char asking[] = "*1\r\n$6\r\nASKING\r\n";
 
 static void source_ready(struct loop_source *source, uint32_t events);
+static void on_readable(struct conn *conn);
 static void connect_expired(struct timer *timer);
 
 struct conn *conn_create(struct loop *loop, const struct conn_ops *ops, void *owner, const char *greeting,
@@ -288,9 +289,20 @@ static void advance(struct conn *conn, size_t n)
 	}
 }
 
+/*
+ * A server may have closed an idle connection: what it said last is read
+ * before anything is written to it that would then be lost.
+ */
+static bool still_there(struct conn *conn)
+{
+	if (conn->state == CONN_UP && list_empty(&conn->sent) && conn->last_read != loop_now(conn->loop))
+		on_readable(conn);
+	return conn->state >= CONN_GREETING;
+}
+
 void conn_flush(struct conn *conn)
 {
-	if (conn->state < CONN_GREETING)
+	if (conn->state < CONN_GREETING || !still_there(conn))
 		return;
 	for (;;) {
 		ssize_t n;
@@ -402,22 +414,40 @@ static bool drain(struct conn *conn)
 	}
 }
 
-static bool consume(struct conn *conn, const char *data, size_t len)
+/* Whether the reader is between two replies. */
+static bool reader_idle(const redisReader *reader)
+{
+	return reader->ridx == -1 && reader->pos == reader->len;
+}
+
+static bool feed(struct conn *conn, const char *data, size_t len)
+{
+	if (redisReaderFeed(conn->reader, data, len) == 0 && conn->reader->len <= BULK_MAX)
+		return drain(conn);
+	conn_fail(conn, SHARD_EPROTOCOL, "a reply that is larger than any value");
+	return false;
+}
+
+static bool consume(struct conn *conn, char *data, size_t len)
 {
 	while (len) {
-		size_t n = len < FEED ? len : FEED;
+		size_t n = 0;
 
-		/* In the middle of something large the reader has nothing to move. */
-		if (conn->reader->len - conn->reader->pos > FEED)
-			n = len;
-		if (redisReaderFeed(conn->reader, data, n) != 0 || conn->reader->len > BULK_MAX) {
-			conn_fail(conn, SHARD_EPROTOCOL, "a reply that is larger than any value");
-			return false;
+		if (reader_idle(conn->reader)) {
+			shard_reply reply;
+
+			n = resp_quick(data, len, &reply);
+			if (n && !deliver(conn, &reply))
+				return false;
+		}
+		if (!n) {
+			/* In the middle of something large the reader has nothing to move. */
+			n = len < FEED || conn->reader->len - conn->reader->pos > FEED ? len : FEED;
+			if (!feed(conn, data, n))
+				return false;
 		}
 		data += n;
 		len -= n;
-		if (!drain(conn))
-			return false;
 	}
 	return true;
 }

@@ -109,6 +109,7 @@ static void decide_readonly(struct policy_request *request, uint32_t random, str
 	}
 	request->readonly++;
 	pause_then(request, decision, REFRESH_NOW, random);
+	decision->pause_ms = policy_pause(UINT8_MAX, random);
 }
 
 static void decide_reply(struct policy_request *request, const struct policy_event *event, uint32_t random,

@@ -18,7 +18,7 @@
 enum {
 	POLICY_REDIRECTS = 5, /* without a pause between them */
 	POLICY_PING_PONG = 3, /* of them between the same two nodes */
-	POLICY_READONLY_TRIES = 2,
+	POLICY_READONLY_TRIES = 5, /* with long pauses: longer than a refresh takes */
 	POLICY_PAUSE_MIN = 10, /* ms */
 	POLICY_PAUSE_MAX = 320
 };

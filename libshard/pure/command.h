@@ -57,6 +57,12 @@ enum {
 	RULE_MASK = 0xf0
 };
 
+/* Whether the command has one key, its first argument, and no other form. */
+static inline bool command_first_only(const shard_command *command)
+{
+	return (command->extra & FIND_MASK) == FIND_FIRST && !(command->flags & SHARD_CMD_CONTAINER);
+}
+
 /* The words of a command line, as the caller gave them. */
 struct command_line {
 	int argc;

@@ -3,6 +3,7 @@
 
 #include <hiredis/hiredis.h>
 #include <limits.h>
+#include <stdint.h>
 #include <string.h>
 
 static inline unsigned digits(size_t n)
@@ -16,25 +17,44 @@ static inline unsigned digits(size_t n)
 	return d;
 }
 
-static inline char *write_number(char *out, size_t n)
+/* MARK, N, "\r\n". Lengths of one and two digits are nearly all there are. */
+static inline char *write_length(char *out, char mark, size_t n)
 {
-	unsigned d;
+	char *end;
 
+	*out++ = mark;
 	if (n < 10) {
-		*out = (char)('0' + n);
-		return out + 1;
+		*out++ = (char)('0' + n);
+	} else if (n < 100) {
+		*out++ = (char)('0' + n / 10);
+		*out++ = (char)('0' + n % 10);
+	} else {
+		end = out + digits(n);
+		for (char *p = end; p > out; n /= 10)
+			*--p = (char)('0' + n % 10);
+		out = end;
 	}
-	d = digits(n);
-	for (char *p = out + d; p > out; n /= 10)
-		*--p = (char)('0' + n % 10);
-	return out + d;
+	memcpy(out, "\r\n", 2);
+	return out + 2;
 }
 
-static inline char *write_eol(char *out)
+/* Keys are short: two overlapping moves cost less than a call. */
+static inline char *write_bytes(char *out, const char *bytes, size_t len)
 {
-	out[0] = '\r';
-	out[1] = '\n';
-	return out + 2;
+	if (len >= 8 && len <= 16) {
+		uint64_t head, tail;
+
+		memcpy(&head, bytes, 8);
+		memcpy(&tail, bytes + len - 8, 8);
+		memcpy(out, &head, 8);
+		memcpy(out + len - 8, &tail, 8);
+	} else if (len < 8) {
+		for (size_t i = 0; i < len; i++)
+			out[i] = bytes[i];
+	} else {
+		memcpy(out, bytes, len);
+	}
+	return out + len;
 }
 
 size_t resp_header_size(size_t argc)
@@ -44,8 +64,7 @@ size_t resp_header_size(size_t argc)
 
 char *resp_header_write(char *out, size_t argc)
 {
-	*out++ = '*';
-	return write_eol(write_number(out, argc));
+	return write_length(out, '*', argc);
 }
 
 size_t resp_word_size(size_t len)
@@ -55,11 +74,9 @@ size_t resp_word_size(size_t len)
 
 char *resp_word_write(char *out, const char *word, size_t len)
 {
-	*out++ = '$';
-	out = write_eol(write_number(out, len));
-	if (len)
-		memcpy(out, word, len);
-	return write_eol(out + len);
+	out = write_bytes(write_length(out, '$', len), word, len);
+	memcpy(out, "\r\n", 2);
+	return out + 2;
 }
 
 size_t resp_command_size(int argc, const char *const argv[], const size_t argvlen[])
@@ -190,4 +207,72 @@ redisReader *resp_reader_create(struct arena *arena)
 	if (reader)
 		reader->privdata = arena;
 	return reader;
+}
+
+/* ---- without the reader ---- */
+
+/* "digits\r\n" of at most nine digits, from P on. Returns the end, or NULL: something else, or not whole. */
+static inline char *quick_number(char *p, const char *end, size_t *value)
+{
+	size_t n = 0;
+	char *start = p;
+
+	for (; p < end && (unsigned char)(*p - '0') < 10 && p - start < 9; p++)
+		n = n * 10 + (size_t)(*p - '0');
+	if (p == start || end - p < 2 || p[0] != '\r' || p[1] != '\n')
+		return NULL;
+	*value = n;
+	return p + 2;
+}
+
+static size_t quick_string(char *data, const char *end, shard_reply *reply)
+{
+	size_t n;
+	char *p = quick_number(data + 1, end, &n);
+
+	if (!p) {
+		if (end - data < 5 || memcmp(data, "$-1\r\n", 5))
+			return 0;
+		reply->type = SHARD_REPLY_NIL;
+		reply->len = 0;
+		reply->str = NULL;
+		return 5;
+	}
+	if ((size_t)(end - p) < n + 2 || p[n] != '\r' || p[n + 1] != '\n')
+		return 0;
+	reply->type = SHARD_REPLY_STRING;
+	reply->len = n;
+	reply->str = p;
+	p[n] = 0;
+	return (size_t)(p - data) + n + 2;
+}
+
+size_t resp_quick(char *data, size_t len, shard_reply *reply)
+{
+	char *end = data + len, *p;
+	size_t n;
+
+	switch (*data) {
+	case '$':
+		return quick_string(data, end, reply);
+	case '+':
+		/* "+OK" is what there is; others can go the long way. */
+		if (len < 5 || memcmp(data, "+OK\r\n", 5))
+			return 0;
+		reply->type = SHARD_REPLY_STATUS;
+		reply->len = 2;
+		reply->str = data + 1;
+		data[3] = 0;
+		return 5;
+	case ':':
+		p = quick_number(data + 1, end, &n);
+		if (!p)
+			return 0;
+		reply->type = SHARD_REPLY_INTEGER;
+		reply->len = 0;
+		reply->integer = (long long)n;
+		return (size_t)(p - data);
+	default:
+		return 0;
+	}
 }

@@ -21,6 +21,7 @@ static uint16_t crc16_sliced(const unsigned char *p, size_t len)
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#include <sys/platform/x86.h>
 
 #define CLMUL __attribute__((target("pclmul,ssse3,sse4.1")))
 
@@ -87,9 +88,6 @@ CLMUL static uint16_t crc16_clmul(const unsigned char *p, size_t len)
 	size_t head = len & 15;
 	__m128i a;
 
-	/* The reduction at the end costs more than two steps by table. */
-	if (len <= 16)
-		return crc16_sliced(p, len);
 	if (head) {
 		a = load_head(p, head);
 		p += head;
@@ -125,8 +123,8 @@ static uint16_t (*crc16_best)(const unsigned char *p, size_t len) = crc16_resolv
 /* Two threads may both come here: they store the same pointer. */
 static uint16_t crc16_resolve(const unsigned char *p, size_t len)
 {
-	bool clmul = __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("ssse3") &&
-		     __builtin_cpu_supports("sse4.1");
+	/* Asking libc costs nothing; __builtin_cpu_supports() would have each process ask the CPU as it starts. */
+	bool clmul = CPU_FEATURE_ACTIVE(PCLMULQDQ) && CPU_FEATURE_ACTIVE(SSSE3) && CPU_FEATURE_ACTIVE(SSE4_1);
 
 	__atomic_store_n(&crc16_best, clmul ? crc16_clmul : crc16_sliced, __ATOMIC_RELAXED);
 	return crc16_best(p, len);
@@ -134,6 +132,9 @@ static uint16_t crc16_resolve(const unsigned char *p, size_t len)
 
 uint16_t shard_crc16(const void *data, size_t len)
 {
+	/* The reduction at the end costs more than two steps by table. */
+	if (len <= 16)
+		return crc16_sliced(data, len);
 	return __atomic_load_n(&crc16_best, __ATOMIC_RELAXED)(data, len);
 }
 
@@ -145,6 +146,27 @@ uint16_t shard_crc16(const void *data, size_t len)
 }
 
 #endif
+
+#define EACH(byte) (0x0101010101010101ULL * (byte))
+
+/* Whether one of eight bytes is BYTE (the classic test for a zero byte). */
+static inline bool has_byte(uint64_t word, unsigned char byte)
+{
+	word ^= EACH(byte);
+	return (word - EACH(1)) & ~word & EACH(0x80);
+}
+
+/* Most keys have no tag, and most are short: told without a call. */
+static inline bool may_have_tag(const char *key, size_t len)
+{
+	uint64_t head, tail;
+
+	if (len < 8 || len > 16)
+		return true;
+	memcpy(&head, key, 8);
+	memcpy(&tail, key + len - 8, 8);
+	return has_byte(head, '{') || has_byte(tail, '{');
+}
 
 const char *shard_hash_tag(const char *key, size_t len, size_t *tag_len)
 {
@@ -163,8 +185,8 @@ const char *shard_hash_tag(const char *key, size_t len, size_t *tag_len)
 
 unsigned shard_slot(const void *key, size_t len)
 {
-	size_t tag_len;
-	const char *tag = shard_hash_tag(key, len, &tag_len);
+	size_t tag_len = len;
+	const char *tag = may_have_tag(key, len) ? shard_hash_tag(key, len, &tag_len) : key;
 
 	return shard_crc16(tag, tag_len) & (SHARD_SLOTS - 1);
 }

@@ -71,7 +71,12 @@ SHARD_API void shard_options_init(shard_options *options);
  */
 SHARD_API SHARD_MUST_CHECK int shard_client_create(shard_client **client, const shard_options *options);
 
-/* Calls back every open request with SHARD_ECANCELED, closes all, frees. NULL is fine. Not from a callback. */
+/*
+ * Calls back every open request with SHARD_ECANCELED (SHARD_EUNKNOWN where it
+ * had been sent and may change something), closes all, frees. Watches and
+ * timers of the caller's are to be removed before. NULL is fine. Not from a
+ * callback.
+ */
 SHARD_API void shard_client_destroy(shard_client *client);
 
 /* ---- results ---- */
@@ -117,8 +122,8 @@ typedef struct shard_call {
  * copied. HOW NULL means the defaults.
  *
  * Routing: HOW's node or key; else the keys by the command table; a command
- * that the table does not have is asked about (COMMAND GETKEYS, remembered
- * for its name). MGET, MSET, DEL, UNLINK, EXISTS and TOUCH over several slots
+ * that the table does not have is asked about each time (COMMAND GETKEYS:
+ * one more round trip, which HOW's key saves). MGET, MSET, DEL, UNLINK, EXISTS and TOUCH over several slots
  * are split, sent to all nodes at once and put together again (MSET is then
  * not atomic: SHARD_PARTS tells which keys failed). Commands without keys go
  * where Redis 7's request_policy says and their replies are aggregated as
