@@ -5,6 +5,7 @@ What it finds on its way goes to a temporary folder; an input that fails is kept
 
 import base64
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -56,4 +57,5 @@ def main(target, artifacts, *corpora):
     return 0 if status == 0 else f"{name}: failed: {status}"
 
 
+signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # ends the target and tidies up
 sys.exit(main(*sys.argv[1:]))
