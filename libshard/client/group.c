@@ -321,6 +321,14 @@ static shard_result *results_of_parts(const struct group *group, struct arena *a
 	return results;
 }
 
+static bool one_slot(const struct group *group)
+{
+	for (size_t i = 1; i < group->count; i++)
+		if (group->part[i].slot != group->part[0].slot)
+			return false;
+	return group->count > 0;
+}
+
 static void finish(struct group *group)
 {
 	shard_result result = {.error = SHARD_OK, .message = "", .node = "", .slot = -1};
@@ -331,6 +339,10 @@ static void finish(struct group *group)
 	if (failure && one_success_is_enough(group)) {
 		drop_failures(group);
 		failure = group->part[0].error ? failure : NULL;
+	}
+	if (group->kind == GROUP_SPLIT && one_slot(group)) {
+		result.slot = group->part[0].slot;
+		result.node = group->part[0].node ? group->part[0].node : "";
 	}
 	if (failure) {
 		result.error = failure->error;
@@ -446,19 +458,26 @@ static void start_split_child(struct child *child)
 	start_child(child, req);
 }
 
+static shard_reply_type expected_type(const struct group *group)
+{
+	if (!strcmp(group->command->name, "mget"))
+		return SHARD_REPLY_ARRAY;
+	return strcmp(group->command->name, "mset") ? SHARD_REPLY_INTEGER : SHARD_REPLY_STATUS;
+}
+
 static void split_reply(struct child *child, const shard_result *result)
 {
 	struct group *group = child->group;
 	const shard_reply *reply = result->reply;
-	bool each = result->error == SHARD_OK && reply->type == SHARD_REPLY_ARRAY;
+	bool ok = result->error == SHARD_OK, each = ok && reply->type == SHARD_REPLY_ARRAY;
 
 	for (size_t i = 0; i < child->count; i++) {
 		const shard_reply *own = each && i < reply->len ? &reply->element[i] : reply;
 		struct part *part = &group->part[child->part[i]];
 
-		if (each && reply->len != child->count) {
+		if (ok && (reply->type != expected_type(group) || (each && reply->len != child->count))) {
 			part->error = SHARD_EPROTOCOL;
-			part->message = strdup("the reply has not one element for each key");
+			part->message = strdup("the reply is not one for these keys");
 			continue;
 		}
 		set_part(part, result, own);

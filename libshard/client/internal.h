@@ -96,6 +96,7 @@ struct client_node {
 	bool refused;      /* nobody listened there the last time, or the name has no address */
 	bool sick;         /* cannot be reached, or is silent */
 	uint8_t failures;
+	uint32_t asked; /* the refresh that asked it last */
 	uint64_t retry_at; /* no attempt to connect before */
 	uint64_t used_at;  /* when a request was sent last */
 	struct timer probe;
@@ -171,6 +172,7 @@ struct shard_client {
 	uint64_t refresh_seq;      /* map_seq when the one under way asked */
 	uint64_t map_seq;          /* counts patches */
 	size_t refresh_tries, refresh_refused, refresh_seed;
+	uint32_t refresh_round;
 	bool refresh_denied;               /* the map may not be asked for */
 	struct client_node *refresh_first; /* to ask before all others, or NULL */
 	struct client_node *refresh_asked; /* who is being asked */

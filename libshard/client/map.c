@@ -350,7 +350,7 @@ static bool healthy(const struct client_node *node)
 	return node->greeted && !node->sick && node->data && !node->data->hold;
 }
 
-/* A random node of the map; in the first tries one that is known to be well. */
+/* A random node of the map that was not asked yet; in the first tries one that is known to be well. */
 static struct client_node *random_node(shard_client *client, bool well)
 {
 	struct client_node *found = NULL;
@@ -359,7 +359,8 @@ static struct client_node *random_node(shard_client *client, bool well)
 	for (size_t i = 0; i < client->node_of_count; i++) {
 		struct client_node *node = client->node_of[i];
 
-		if (node && (!well || healthy(node)) && client_random(client) % ++seen == 0)
+		if (node && node->asked != client->refresh_round && (!well || healthy(node)) &&
+		    client_random(client) % ++seen == 0)
 			found = node;
 	}
 	return found;
@@ -374,11 +375,15 @@ static struct client_node *next_to_ask(shard_client *client)
 	if (node)
 		return node;
 	if (client->topology && try < TRIES)
-		node = random_node(client, try < TRIES - 2);
-	if (node)
-		return node;
-	try = client->refresh_seed++;
-	return try < client->seed_count ? client->seeds[(client->seed_at + try) % client->seed_count] : NULL;
+		node = random_node(client, true);
+	if (client->topology && try < TRIES && !node)
+		node = random_node(client, false);
+	while (!node && client->refresh_seed < client->seed_count) {
+		node = client->seeds[(client->seed_at + client->refresh_seed++) % client->seed_count];
+		if (node->asked == client->refresh_round)
+			node = NULL;
+	}
+	return node;
 }
 
 static void ask_next(shard_client *client)
@@ -393,6 +398,7 @@ static void ask_next(shard_client *client)
 	}
 	client->refresh_seq = client->map_seq;
 	client->refresh_asked = node;
+	node->asked = client->refresh_round;
 	node_ref(node);
 	if (submit_internal(client, node, client->connect_timeout_ms, got_map, client, 2, slots, NULL) == SHARD_OK)
 		return;
@@ -415,6 +421,7 @@ static void refresh_due(struct timer *timer)
 	if (client->refreshing)
 		return;
 	client->refreshing = true;
+	client->refresh_round++;
 	client->refresh_started = client->loop.now;
 	client->refresh_tries = client->refresh_seed = client->refresh_refused = 0;
 	ask_next(client);

@@ -387,7 +387,7 @@ static void on_down(struct conn *conn, int error, const char *why)
 {
 	struct client_node *node = conn->owner;
 	shard_client *client = node->client;
-	bool was_up = conn->last_read != 0, head = true;
+	bool was_up = conn->was_up, head = true;
 	struct list sent, queue;
 	char text[512];
 

@@ -172,6 +172,7 @@ void conn_open(struct conn *conn, const char *host, uint16_t port, unsigned time
 static void become_up(struct conn *conn)
 {
 	conn->state = CONN_UP;
+	conn->was_up = true;
 	timer_stop(&conn->connect_timer);
 	conn->last_read = conn->loop->now;
 	conn->ops->up(conn);
@@ -295,7 +296,9 @@ static void advance(struct conn *conn, size_t n)
  */
 static bool still_there(struct conn *conn)
 {
-	if (conn->state == CONN_UP && list_empty(&conn->sent) && conn->last_read != loop_now(conn->loop))
+	bool just_read = conn->loop->in_tick && conn->last_read == conn->loop->now;
+
+	if (conn->state == CONN_UP && list_empty(&conn->sent) && !just_read)
 		on_readable(conn);
 	return conn->state >= CONN_GREETING;
 }
@@ -399,7 +402,8 @@ static bool deliver(struct conn *conn, const shard_reply *reply)
 /* Takes all whole replies out of the reader. Returns whether the connection lives on. */
 static bool drain(struct conn *conn)
 {
-	for (;;) {
+	/* Not past the end: the reader would begin an item there, and never look idle. */
+	while (conn->reader->pos < conn->reader->len) {
 		void *reply = NULL;
 
 		if (redisReaderGetReply(conn->reader, &reply) != 0) {
@@ -412,6 +416,7 @@ static bool drain(struct conn *conn)
 			return false;
 		arena_reset(&conn->arena);
 	}
+	return true;
 }
 
 /* Whether the reader is between two replies. */
@@ -468,7 +473,14 @@ static void on_readable(struct conn *conn)
 			return;
 		}
 		conn->last_read = conn->loop->now;
-		if (!consume(conn, buf, (size_t)n) || (size_t)n < LOOP_BUFFER)
+		if (!consume(conn, buf, (size_t)n))
+			return;
+		/* The beginning of what nobody asked for must not become the beginning of the next answer. */
+		if (conn->state == CONN_UP && list_empty(&conn->sent) && !reader_idle(conn->reader)) {
+			conn_fail(conn, SHARD_EPROTOCOL, "a reply that nobody asked for");
+			return;
+		}
+		if ((size_t)n < LOOP_BUFFER)
 			return;
 	}
 }

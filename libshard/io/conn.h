@@ -61,6 +61,7 @@ struct conn {
 	void *owner;
 	enum conn_state state;
 	bool hold;  /* write nothing for now */
+	bool was_up;
 	bool dirty; /* in the flush list of the owner */
 	bool refused; /* why it is down: nobody listens there */
 	int open_error; /* errno of an attempt that failed at once */
