@@ -14,6 +14,8 @@
 struct node nodes[NODES];
 struct node *n0 = &nodes[0], *n1 = &nodes[1], *n2 = &nodes[2], *n3 = &nodes[3], *n4 = &nodes[4], *n5 = &nodes[5];
 
+char not_yet[1];
+
 static int epfd = -1;
 static uint64_t commands_heard;
 static char complaint[256];
@@ -473,7 +475,7 @@ static struct rule *rule_for(struct node *node, const struct command *command)
 	return NULL;
 }
 
-/* False: the node hung up, and COMMAND is gone. */
+/* False: not yet, or the node hung up and COMMAND is gone. */
 static bool rule_answer(struct rule *rule, struct node *node, struct command *command)
 {
 	struct connection *connection = command->from;
@@ -484,6 +486,8 @@ static bool rule_answer(struct rule *rule, struct node *node, struct command *co
 		reply = slots_reply(node_layout_of(node), &len);
 	} else if (rule->function) {
 		reply = rule->function(rule->ctx, node, command);
+		if (reply == not_yet)
+			return false;
 		len = reply ? strlen(reply) : 0;
 	} else {
 		reply = strdup(rule->reply);

@@ -146,7 +146,11 @@ void node_deaf(struct node *node);   /* its port answers no SYN */
  */
 void on(struct node *node, const char *pattern, const char *reply);
 
-/* A rule that computes: FUNCTION returns the reply, malloc'ed, or NULL: hang up. */
+/*
+ * A rule that computes: FUNCTION returns the reply, malloc'ed; NULL: hang up;
+ * not_yet: ask again in the next turn.
+ */
+extern char not_yet[];
 struct command;
 typedef char *(*rule_function)(void *ctx, struct node *node, const struct command *command);
 void on_call(struct node *node, const char *pattern, rule_function function, void *ctx);
