@@ -5,10 +5,10 @@
 
 #define NAME_SHORT 8
 #define NAME_LONG 24
-/* Keeps registers out of the way of short names. */
-#define APART __attribute__((noinline))
-
 #define EACH_BYTE(byte) (0x0101010101010101ull * (byte))
+
+/* What is rare stays out of the way of what is not: inlined, it would cost every request its saved registers. */
+#define APART __attribute__((noinline))
 
 /*
  * What commands[] is found by: entry I is for command I. The integers hold
@@ -84,10 +84,9 @@ static const shard_command *look_up_long(unsigned container, const char *text, s
 		folded ^= fold(middle) * HASH_MIDDLE;
 	unsigned i = place_of(folded);
 	const struct entry *entry = &entries[i];
-	return entry->tag == (container << 8 | len) && is_same(head, entry->head) && is_same(tail, entry->tail) &&
-			       is_same(middle, entry->middle)
-		       ? &commands[i]
-		       : NULL;
+	bool same = entry->tag == (container << 8 | len) && is_same(head, entry->head) &&
+		    is_same(tail, entry->tail) && is_same(middle, entry->middle);
+	return same ? &commands[i] : NULL;
 }
 
 static inline const shard_command *look_up(unsigned container, const char *text, size_t len)
