@@ -19,7 +19,8 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
-from shardtest import BUS, HOST, Conn, Reply, TempDir, clean_env, free_ports, program, release_port, slot, wait_until
+from shardtest import BUS, HOST, Conn, Failure, Reply, TempDir
+from shardtest import clean_env, free_ports, program, release_port, slot, wait_until
 
 RCLUSTER = program("rcluster")
 VERBS = "up down status restart watch tail kill pause resume".split()
@@ -176,7 +177,27 @@ def call(ports, *words):
     raise AssertionError("redirected for ever")
 
 
+def reads_at_end(process, path):
+    """Whether the process has PATH open and has read all of it."""
+    for fd in os.listdir(f"/proc/{process.pid}/fd"):
+        if os.path.realpath(f"/proc/{process.pid}/fd/{fd}") == os.path.realpath(path):
+            with open(f"/proc/{process.pid}/fdinfo/{fd}", encoding="ascii") as file:
+                return int(file.readline().split()[1]) == os.path.getsize(path)
+    return False
+
+
+def on_alarm(number, frame):
+    raise Failure(f"not done in {DEADLINE} s")
+
+
+signal.signal(signal.SIGALRM, on_alarm)
+
+
 class Case(unittest.TestCase):
+    def setUp(self):
+        signal.alarm(DEADLINE)
+        self.addCleanup(signal.alarm, 0)
+
     def home(self, **how):
         home = Home(**how)
         self.addCleanup(home.close)
@@ -227,7 +248,7 @@ class OneCluster(Case):
         self.assertEqual(list(self.fresh), [(0, 5460), (5461, 10922), (10923, 16383)])
         self.assertEqual([r for _, r in self.fresh.values()], self.ports[3:])
         self.assert_ready(self.ports, 3)
-        self.assertLess(self.seconds, 15)
+        self.assertLess(self.seconds, 25)
 
     def test_the_record_names_all_masters_and_the_directory(self):
         with open(self.user.record, encoding="utf-8") as file:
@@ -277,12 +298,13 @@ class OneCluster(Case):
             self.assertFalse(int(masks["SigIgn"], 16) >> (signal.SIGCHLD - 1) & 1)
 
     def test_only_loopback_is_listened_on(self):
-        for port in self.ports:
-            for number in (port, port + BUS):
-                with open("/proc/net/tcp", encoding="ascii") as file:
-                    lines = [line.split() for line in file]
-                local = [w[1] for w in lines if w[1].endswith(f":{number:04X}") and w[3] == "0A"]
-                self.assertEqual(local, [f"0100007F:{number:04X}"])
+        listening = []
+        for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+            if os.path.exists(table):
+                with open(table, encoding="ascii") as file:
+                    listening += [words[1] for words in map(str.split, file) if words[3] == "0A"]
+        for number in (n for port in self.ports for n in (port, port + BUS)):
+            self.assertEqual([a for a in listening if a.endswith(f":{number:04X}")], [f"0100007F:{number:04X}"])
 
     def test_a_killed_node_shows_and_up_starts_it_again(self):
         call(self.ports, "SET", "kept", "here")
@@ -332,20 +354,21 @@ class OneCluster(Case):
                 tail = self.user.popen("tail", *args, node)
                 end = lines[len(lines) - count :] if count is not None else lines
                 self.assertEqual([tail.stdout.readline().rstrip("\n") for _ in end], end)
+                wait_until(lambda tail=tail: reads_at_end(tail, log), what="tail is at the end")
                 with Conn(self.base + 1) as conn:  # CONFIG REWRITE is logged
                     self.assertEqual(conn.call("CONFIG", "REWRITE"), b"OK")
                 new = tail.stdout.readline()
                 self.assertIn("CONFIG REWRITE", new)
                 lines.append(new.rstrip("\n"))
                 tail.send_signal(signal.SIGINT)
-                self.assertEqual(tail.communicate(timeout=10), ("", ""))
+                self.assertEqual(tail.communicate(timeout=30), ("", ""))
                 self.assertEqual(tail.returncode, 0)
 
     def test_tail_ends_with_its_reader(self):
         tail = self.user.popen("tail", 1)
         tail.stdout.readline()
         tail.stdout.close()
-        self.assertEqual(tail.wait(10), 0)
+        self.assertEqual(tail.wait(30), 0)
         self.assertEqual(tail.stderr.read(), "")
         tail.stderr.close()
 
@@ -368,12 +391,12 @@ class OneCluster(Case):
             watch = self.user.popen("watch")
             watch.stdout.readline()
             watch.send_signal(number)
-            self.assertEqual(watch.communicate(timeout=10)[1], "")
+            self.assertEqual(watch.communicate(timeout=30)[1], "")
             self.assertEqual(watch.returncode, 0)
         watch = self.user.popen("watch")
         watch.stdout.readline()
         watch.stdout.close()
-        self.assertEqual(watch.wait(10), 0)
+        self.assertEqual(watch.wait(30), 0)
         self.assertEqual(watch.stderr.read(), "")
         watch.stderr.close()
 
@@ -389,7 +412,7 @@ class OneCluster(Case):
             except OSError:
                 pass  # the terminal's other end is closed
             os.close(ours)
-            self.assertEqual(process.communicate(timeout=10)[1], "")
+            self.assertEqual(process.communicate(timeout=30)[1], "")
             self.assertEqual(process.returncode, 0)
             self.assertEqual(b"\033[H\033[2J" in text, cleared)
             self.assertIn(b"PORT   PID", text)
@@ -808,7 +831,7 @@ class Restart(Case):
         self.assertFalse(writer.is_alive())
         self.assertEqual(writer.lost, [])
         # A manual failover pauses writes for some 50 ms; an automatic one would take two seconds and more.
-        self.assertLess(writer.slowest, 1.5)
+        self.assertLess(writer.slowest, 2)
         after = home.pids()
         self.assertEqual(set(before), set(after))
         self.assertFalse(set(before.values()) & set(after.values()))

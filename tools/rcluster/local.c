@@ -10,7 +10,8 @@
 
 enum { OPTION_DIR = 0x200, OPTION_WAIT };
 
-static const struct argp_option options_of_all[] = {
+/* --dir alone is the table from its second row on. */
+static const struct argp_option wait_options[] = {
 	{"wait", OPTION_WAIT, "SECONDS", 0, "Give up what is not done by then (30)", 0},
 	{"dir", OPTION_DIR, "DIR", 0, "The directory of the cluster (default: see rcluster(1))", 0},
 	{0},
@@ -36,8 +37,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	return ARGP_ERR_UNKNOWN;
 }
 
-const struct argp local_dir_argp = {.options = options_of_all + 1, .parser = parse_option};
-const struct argp local_wait_argp = {.options = options_of_all, .parser = parse_option};
+const struct argp local_dir_argp = {.options = wait_options + 1, .parser = parse_option};
+const struct argp local_wait_argp = {.options = wait_options, .parser = parse_option};
 
 enum layout_found local_open(struct local *local, const struct local_options *options, enum local_need need)
 {
