@@ -38,9 +38,11 @@ void cli_start(char *argv[])
 	open_standard();
 	signal(SIGPIPE, SIG_IGN);
 	if (argv[0]) {
-		const char *slash = strrchr(argv[0], '/');
+		char *slash = strrchr(argv[0], '/');
 
-		cli_name = slash ? slash + 1 : argv[0];
+		if (slash)
+			argv[0] = slash + 1; /* getopt begins its errors with it */
+		cli_name = argv[0];
 	}
 	argp_program_version_hook = print_version;
 	argp_err_exit_status = CLI_FAILED;

@@ -256,7 +256,7 @@ static bool refresh_quietly(shard_client *client)
 	while (!refresh.done && !refresh.late)
 		if (shard_client_wait(client, -1))
 			return false;
-	if (refresh.done)
+	if (!refresh.late)
 		shard_timer_cancel(timer);
 	return refresh.done && !refresh.error;
 }
