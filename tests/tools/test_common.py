@@ -1,0 +1,463 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""What all tools have in common: where the servers are, secrets, deadlines, errors, the topology cache."""
+
+import glob
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+import unittest
+
+from toollib import FAILED, NO, OK, ToolCase
+from shardtest import HOST, Server, TempDir, clean_env, free_port, program
+
+TOOLS = {
+    "rget": ["k"],
+    "rset": ["k", "v"],
+    "rdel": ["k"],
+    "rkeys": [],
+    "rslots": [],
+    "rcmd": ["GET", "k"],
+}
+SECRET = "s3cr3t-pw"
+
+
+class Options(ToolCase):
+    needs_cluster = False
+
+    def test_help_and_version(self):
+        for tool in TOOLS:
+            out = self.ok(tool, "--help").decode()
+            for word in ("--uri", "--timeout", "--password-file", "Exit status"):
+                self.assertIn(word, out)
+            self.assertRegex(self.ok(tool, "--version").decode(), rf"^{tool} \(shard\) \d+\.\d+\.\d+\n$")
+
+    def test_usage_errors_are_one_line_and_status_2(self):
+        for tool, words in TOOLS.items():
+            self.error(FAILED, tool, "--nonsense", *words)
+            self.error(FAILED, tool, "--uri")
+            for number in ("0", "-1", "x", "", "1.5", "99999999999999999999", " 1", "1s"):
+                self.assertIn("--timeout", self.error(FAILED, tool, f"--timeout={number}", *words))
+        for tool in ("rget", "rdel", "rset", "rcmd"):
+            self.error(FAILED, tool)
+        self.error(FAILED, "rkeys", "a", "b")
+        self.error(FAILED, "rget", "-0", "-j", "k")
+
+    def test_bad_uris(self):
+        for uri in (
+            "",
+            "nonsense",
+            "http://127.0.0.1:1",
+            "redis://",
+            "redis://127.0.0.1:99999",
+            "redis://127.0.0.1:0",
+            "redis://127.0.0.1:x",
+            "redis://127.0.0.1/x",
+            "redis://127.0.0.1?x=1",
+            "redis://[::1",
+            "redis://:%zz@127.0.0.1",
+            "unix://",
+        ):
+            for tool, words in TOOLS.items():
+                self.error(FAILED, tool, "-u", uri, *words)
+
+    def test_what_is_not_there_yet_is_refused(self):
+        for tool, words in TOOLS.items():
+            self.assertIn("pools", self.error(FAILED, tool, "-u", "twemproxy:nutcracker.yml#alpha", *words))
+            self.assertIn("TLS", self.error(FAILED, tool, "-u", "rediss://127.0.0.1", *words))
+        self.assertIn("pools", self.error(FAILED, "rslots", "--diff", "other.yml"))
+
+
+class Servers(ToolCase):
+    needs_cluster = False
+
+    def setUp(self):
+        super().setUp()
+        self.server = Server(unix=True)
+        self.addCleanup(self.server.close)
+        self.server.call("SET", "k", "v")
+
+    def test_the_command_line_comes_before_the_environment(self):
+        self.more_env["SHARD_URI"] = "redis://127.0.0.1:1"
+        self.assertEqual(self.ok("rget", "-u", self.server.uri, "k"), b"v")
+        self.assertEqual(self.ok("rget", f"--uri={self.server.uri}", "k"), b"v")
+        self.more_env["SHARD_URI"] = self.server.uri
+        self.assertEqual(self.ok("rget", "k"), b"v")
+
+    def test_a_unix_socket(self):
+        uri = f"unix://{self.server.path}"
+        self.assertEqual(self.ok("rget", "-u", uri, "k"), b"v")
+        self.assertEqual(self.ok("rkeys", "-u", uri), b"k\n")
+        self.assertEqual(self.ok("rcmd", "-u", uri, "ECHO", "x"), b"x\n")
+        self.assertEqual(self.ok("rslots", "-u", uri).decode(), f"0\t16383\t{self.server.path}\t-\t\n")
+
+    def test_a_database_of_a_single_server(self):
+        self.ok("rset", "-u", self.server.uri + "/3", "k", "other")
+        self.assertEqual(self.ok("rget", "-u", self.server.uri + "/3", "k"), b"other")
+        self.assertEqual(self.ok("rget", "-u", self.server.uri, "k"), b"v")
+
+    def test_all_tools_on_a_single_server(self):
+        self.more_env["SHARD_URI"] = self.server.uri
+        self.ok("rset", "-", input=b"a\t1\nb\t2\n")
+        self.assertEqual(self.ok("rget", "a", "b", "k"), b"a\t1\nb\t2\nk\tv\n")
+        self.assertEqual(sorted(self.ok("rkeys").split()), [b"a", b"b", b"k"])
+        self.assertEqual(self.ok("rdel", "a", "b"), b"2\n")
+        self.assertEqual(self.ok("rslots").decode(), f"0\t16383\t{self.server.addr}\t-\t\n")
+        self.assertEqual(self.ok("rslots", "foo").decode(), f"foo\t12182\t{self.server.addr}\n")
+        self.assertEqual(self.ok("rcmd", "GET", "k"), b"v\n")
+
+    def test_a_name_that_is_not_known(self):
+        for tool, words in TOOLS.items():
+            err = self.error(FAILED, tool, "--timeout", "1500", "-u", "redis://no-such-host.invalid", *words)
+            self.assertIn("no-such-host.invalid", err)
+
+    def test_another_server_of_the_list_is_asked(self):
+        uri = f"redis://{HOST}:{free_port()},{self.server.addr}"
+        self.assertEqual(self.ok("rget", "-u", uri, "k"), b"v")
+
+
+class NoServer(ToolCase):
+    needs_cluster = False
+
+    def test_nobody_listens(self):
+        port = free_port()
+        for tool, words in TOOLS.items():
+            for more in ([], ["-"]) if tool in ("rget", "rdel", "rset", "rcmd") else ([],):
+                start = time.monotonic()
+                given = b"k\tv\n" if tool == "rset" else b"k\n"
+                err = self.error(
+                    FAILED,
+                    tool,
+                    "--timeout=600",
+                    f"-uredis://{HOST}:{port}",
+                    *(more or words),
+                    input=given,
+                    lines=2 if more else 1,
+                )
+                self.assertLess(time.monotonic() - start, 5)
+                self.assertIn(f"{HOST}:{port}", err)
+
+    def test_a_server_that_never_answers(self):
+        with socket.socket() as mute:
+            mute.bind((HOST, 0))
+            mute.listen()
+            uri = f"redis://{HOST}:{mute.getsockname()[1]}"
+            for tool, words in TOOLS.items():
+                start = time.monotonic()
+                self.error(FAILED, tool, "--timeout", "500", "-u", uri, *words)
+                self.assertLess(time.monotonic() - start, 5, tool)
+
+    def test_a_server_that_talks_nonsense(self):
+        with socket.socket() as nonsense:
+            nonsense.bind((HOST, 0))
+            nonsense.listen()
+
+            def serve():
+                while True:
+                    try:
+                        with nonsense.accept()[0] as peer:
+                            peer.recv(1000)
+                            peer.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                    except OSError:
+                        return
+
+            thread = threading.Thread(target=serve, daemon=True)
+            thread.start()
+            uri = f"redis://{HOST}:{nonsense.getsockname()[1]}"
+            for tool, words in TOOLS.items():
+                self.error(FAILED, tool, "--timeout", "500", "-u", uri, *words)
+            nonsense.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+
+    def test_a_recorded_cluster_that_does_not_run_is_an_error(self):
+        port = free_port()
+        env = clean_env(self.runtime.path)
+        directory = os.path.join(self.runtime.path, "shard")
+        os.makedirs(directory, 0o700)
+        with open(os.path.join(directory, "local-cluster"), "w", encoding="utf-8") as file:
+            file.write(f"redis://{HOST}:{port}\n")
+        for tool, words in TOOLS.items():
+            err = self.error(FAILED, tool, "--timeout=500", *words, env=env)
+            self.assertIn(f"{HOST}:{port}", err)
+            self.assertIn("rcluster up", err)
+
+    def test_many_failures_are_counted(self):
+        keys = b"".join(b"k%d\n" % i for i in range(3000))
+        uri = f"redis://{HOST}:{free_port()}"
+        result = self.check(FAILED, "rget", "--timeout=400", "-u", uri, "-", input=keys)
+        lines = result.err.splitlines()
+        self.assertLessEqual(len(lines), 12)
+        self.assertIn("was the last one sent", lines[-1])
+
+
+class Passwords(ToolCase):
+    needs_cluster = False
+
+    def setUp(self):
+        super().setUp()
+        self.server = Server(password=SECRET)
+        self.addCleanup(self.server.close)
+        self.server.call("SET", "k", "v")
+        self.server.call("ACL", "SETUSER", "alice", "on", ">al1ce:p@ss/word", "~*", "&*", "+@all")
+        self.server.call("ACL", "SETUSER", "reader", "on", ">readonly", "~k*", "+@read", "+cluster", "+info")
+
+    def uri(self, secret=""):
+        return f"redis://{secret}{self.server.addr}"
+
+    def write(self, text):
+        path = os.path.join(self.runtime.path, "password")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(path, 0o600)
+        return path
+
+    def test_in_the_uri(self):
+        self.assertEqual(self.ok("rget", "-u", self.uri(f":{SECRET}@"), "k"), b"v")
+        self.assertEqual(self.ok("rget", "-u", self.uri(f"default:{SECRET}@"), "k"), b"v")
+        self.assertEqual(self.ok("rget", "-u", self.uri("alice:al1ce%3Ap%40ss%2fword@"), "k"), b"v")
+
+    def test_in_the_environment(self):
+        self.more_env["SHARD_PASSWORD"] = SECRET
+        self.assertEqual(self.ok("rget", "-u", self.uri(), "k"), b"v")
+        self.more_env["REDISCLI_AUTH"] = "wrong"
+        self.assertEqual(self.ok("rget", "-u", self.uri(), "k"), b"v")
+        self.more_env = {"REDISCLI_AUTH": SECRET}
+        self.assertEqual(self.ok("rget", "-u", self.uri(), "k"), b"v")
+
+    def test_in_a_file(self):
+        for text in (SECRET, SECRET + "\n", SECRET + "\r\nsecond line\n"):
+            self.assertEqual(self.ok("rget", "-u", self.uri(), "--password-file", self.write(text), "k"), b"v")
+
+    def test_the_one_in_the_uri_comes_before_the_environment(self):
+        self.more_env["SHARD_PASSWORD"] = "wrong"
+        self.assertEqual(self.ok("rget", "-u", self.uri(f":{SECRET}@"), "k"), b"v")
+
+    def test_a_file_that_cannot_be_used(self):
+        missing = os.path.join(self.runtime.path, "missing")
+        for tool, words in TOOLS.items():
+            err = self.error(FAILED, tool, "-u", self.uri(), "--password-file", missing, *words)
+            self.assertEqual(err, f"{tool}: {missing}: cannot read the password: No such file or directory\n")
+        self.assertIn("Is a directory", self.error(FAILED, "rget", "--password-file", self.runtime.path, "k"))
+        self.assertIn("holds no password", self.error(FAILED, "rget", "--password-file", self.write("\n"), "k"))
+
+    @unittest.skipUnless(os.getuid() == 0, "needs another user")
+    def test_a_file_of_another_user(self):
+        path = self.write(SECRET)
+        os.chmod(self.runtime.path, 0o755)
+        binary = os.path.join(self.runtime.path, "rget")
+        shutil.copy(program("rget"), binary)
+        result = subprocess.run(
+            [binary, "-u", self.uri(), "--password-file", path, "k"],
+            env=self.env(),
+            user=65534,
+            capture_output=True,
+            timeout=60,
+        )
+        self.assertEqual(result.returncode, FAILED)
+        self.assertEqual(result.stderr.decode(), f"rget: {path}: cannot read the password: Permission denied\n")
+
+    def test_wrong_or_no_password(self):
+        for secret in ("", ":wrong-pw@", "alice:wrong-pw@", "nobody:wrong-pw@"):
+            for tool, words in TOOLS.items():
+                start = time.monotonic()
+                err = self.error(FAILED, tool, "-u", self.uri(secret), *words)
+                self.assertRegex(err, "NOAUTH|WRONGPASS")
+                self.assertIn(self.server.addr, err)
+                self.assertNotIn("wrong-pw", err)
+                self.assertLess(time.monotonic() - start, 4, f"{tool} {secret}: the deadline is no help here")
+
+    def test_a_user_who_may_not_do_it(self):
+        uri = self.uri("reader:readonly@")
+        self.assertEqual(self.ok("rget", "-u", uri, "k"), b"v")
+        self.assertIn("rset: k: NOPERM", self.error(FAILED, "rset", "-u", uri, "k", "w"))
+        self.assertIn("rget: other: NOPERM", self.error(FAILED, "rget", "-u", uri, "other"))
+        result = self.check(FAILED, "rget", "-u", uri, "k", "other", "k")
+        self.assertEqual(result.out, b"k\tv\nk\tv\n")
+
+    def cmdline_of(self, *args):
+        process = self.start("rget", *args, "-", stdin=subprocess.PIPE)
+        try:
+            deadline = time.monotonic() + 10
+            while time.monotonic() < deadline:
+                with open(f"/proc/{process.pid}/cmdline", "rb") as file:
+                    shown = file.read()
+                if b"***" in shown or not args:
+                    break
+                time.sleep(0.01)
+            return shown
+        finally:
+            process.kill()
+            process.wait()
+            process.stdin.close()
+            process.stdout.close()
+            process.stderr.close()
+
+    def test_no_secret_shows_in_the_list_of_processes(self):
+        for user in ("", "alice"):
+            uri = self.uri(f"{user}:{SECRET}@")
+            for args in (["-u", uri], [f"-u{uri}"], ["--uri", uri], [f"--uri={uri}"], [f"--ur={uri}"]):
+                shown = self.cmdline_of(*args)
+                self.assertNotIn(SECRET.encode(), shown)
+                self.assertIn(self.server.addr.encode(), shown)
+
+    def test_no_secret_shows_in_errors(self):
+        dead = f"redis://alice:{SECRET}@{HOST}:{free_port()}"
+        uris = [
+            self.uri(f"alice:{SECRET}@"),
+            dead,
+            f"redis://:{SECRET}@{HOST}:badport",
+            f"redis://:{SECRET}@{HOST}:1/x",
+            f"http://:{SECRET}@{HOST}",
+            f"redis://:{SECRET}%zz@{HOST}",
+            f"redis://:{SECRET}@",
+            f"redis://:{SECRET}@{HOST}?x",
+            f"rediss://:{SECRET}@{HOST}",
+            f":{SECRET}@{HOST}",
+        ]
+        for uri in uris:
+            for tool, words in TOOLS.items():
+                err = self.error(FAILED, tool, "--timeout=400", "-u", uri, *words)
+                self.assertNotIn(SECRET, err)
+                self.assertNotIn(SECRET, self.error(FAILED, tool, "--timeout=400", *words, env=self.env() | {"SHARD_URI": uri}))
+        for name in ("SHARD_PASSWORD", "REDISCLI_AUTH"):
+            self.more_env = {name: SECRET + "wrong"}
+            self.assertNotIn(SECRET, self.error(FAILED, "rget", "-u", self.uri(), "k"))
+        path = self.write(SECRET + "wrong")
+        self.assertNotIn(SECRET, self.error(FAILED, "rget", "-u", self.uri(), "--password-file", path, "k"))
+
+    def test_no_secret_in_the_runtime_directory(self):
+        self.ok("rget", "-u", self.uri(f":{SECRET}@"), "k")
+        files = glob.glob(os.path.join(self.runtime.path, "**"), recursive=True)
+        self.assertTrue(any(os.path.isfile(f) for f in files))
+        for path in files:
+            self.assertNotIn(SECRET, path)
+            if os.path.isfile(path):
+                with open(path, "rb") as file:
+                    self.assertNotIn(SECRET.encode(), file.read())
+
+
+class Cache(ToolCase):
+    def files(self):
+        return glob.glob(os.path.join(self.runtime.path, "shard", "*"))
+
+    def test_written_after_the_first_answer_and_then_left_alone(self):
+        self.assertEqual(self.files(), [])
+        self.ok("rset", "k", "v")
+        self.assertEqual(len(self.files()), 1)
+        path = self.files()[0]
+        self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
+        self.assertEqual(os.stat(os.path.dirname(path)).st_mode & 0o777, 0o700)
+        before = os.stat(path)
+        for i in range(10):
+            self.ok("rset", f"k{i}", "v")
+        after = os.stat(path)
+        self.assertEqual((before.st_ino, before.st_mtime_ns), (after.st_ino, after.st_mtime_ns))
+
+    def test_each_tool_writes_it(self):
+        for tool, words in (("rget", ["a", "b"]), ("rdel", ["a"]), ("rslots", []), ("rcmd", ["GET", "a"])):
+            self.run_tool(tool, *words)
+            self.assertEqual(len(self.files()), 1, tool)
+            os.unlink(self.files()[0])
+
+    def test_a_map_that_is_wrong_is_replaced(self):
+        self.ok("rset", "k", "v")
+        path = self.files()[0]
+        with open(path, encoding="utf-8") as file:
+            good = file.read()
+        masters = [f"{s.addr}" for s in self.cluster.masters()]
+        swapped = good
+        for i, addr in enumerate(masters):  # each in the place of another
+            swapped = swapped.replace(f"{addr}", f"@{i}@")
+        for i in range(len(masters)):
+            swapped = swapped.replace(f"@{i}@", masters[(i + 1) % len(masters)])
+        self.assertNotEqual(good, swapped)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(swapped)
+        self.assertEqual(self.ok("rget", "k"), b"v")
+        with open(path, encoding="utf-8") as file:
+            self.assertEqual(file.read(), good)
+
+    def test_rubbish_is_passed_over(self):
+        self.ok("rset", "k", "v")
+        path = self.files()[0]
+        for rubbish in (b"", b"\0" * 1000, b"nonsense\n" * 10, os.urandom(5000)):
+            with open(path, "wb") as file:
+                file.write(rubbish)
+            self.assertEqual(self.ok("rget", "k"), b"v")
+
+    def test_a_believed_node_that_is_gone(self):
+        self.ok("rset", "k", "v")
+        path = self.files()[0]
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+        for server in self.cluster.servers:
+            text = text.replace(f":{server.port}", f":{free_port()}")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        self.assertEqual(self.ok("rget", "k"), b"v")
+
+    def test_a_runtime_directory_that_cannot_be_used(self):
+        self.cluster.call("SET", "k", "v")
+        for make in (self.no_directory, self.a_file, self.others_may_write):
+            make()
+            self.assertEqual(self.ok("rget", "k"), b"v", make)
+            self.assertEqual(self.ok("rget", "k"), b"v", make)
+
+    def no_directory(self):
+        self.more_env["XDG_RUNTIME_DIR"] = os.path.join(self.runtime.path, "missing")
+
+    def a_file(self):
+        path = os.path.join(self.runtime.path, "file")
+        with open(path, "w", encoding="utf-8"):
+            pass
+        self.more_env["XDG_RUNTIME_DIR"] = path
+
+    def others_may_write(self):
+        path = os.path.join(self.runtime.path, "open")
+        os.makedirs(os.path.join(path, "shard"))
+        os.chmod(os.path.join(path, "shard"), 0o777)
+        self.more_env["XDG_RUNTIME_DIR"] = path
+
+    @unittest.skipUnless(os.getuid() == 0, "needs another user")
+    def test_a_runtime_directory_of_another_user(self):
+        self.cluster.call("SET", "k", "v")
+        path = os.path.join(self.runtime.path, "shard")
+        os.mkdir(path, 0o700)
+        os.chown(path, 65534, 65534)
+        self.assertEqual(self.ok("rget", "k"), b"v")
+        self.assertEqual(os.listdir(path), [])
+
+
+class StartUp(ToolCase):
+    """A shell loop starts a tool a thousand times: nothing is loaded that it does not use."""
+
+    def test_only_libc_is_loaded(self):
+        for tool in TOOLS:
+            out = subprocess.run(["ldd", program(tool)], capture_output=True, check=True).stdout.decode()
+            names = {line.split()[0] for line in out.splitlines()}
+            allowed = ("linux-vdso", "libc.so", "/lib64/ld-linux", "/lib/ld-linux", "libasan", "libubsan", "libm.so", "libgcc_s")
+            self.assertEqual([n for n in names if not n.startswith(allowed)], [], tool)
+
+    @unittest.skipUnless(shutil.which("strace"), "needs strace")
+    def test_one_rget_is_one_question(self):
+        self.cluster.call("SET", "k", "v")
+        self.ok("rget", "k")
+        log = os.path.join(self.runtime.path, "strace")
+        command = ["strace", "-f", "-o", log, "-e", "trace=connect,sendto,sendmsg,writev,write", program("rget"), "k"]
+        result = subprocess.run(command, env=self.env(), capture_output=True, timeout=60)
+        if result.returncode or "ptrace" in result.stderr.decode():
+            self.skipTest(result.stderr.decode())
+        with open(log, encoding="utf-8", errors="replace") as file:
+            calls = [line for line in file if "(" in line and "exited" not in line]
+        self.assertEqual(sum("connect(" in c for c in calls), 1, calls)
+        self.assertEqual(sum("GET" in c for c in calls), 1, calls)
+        self.assertEqual(len(calls), 3, calls)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    unittest.main()
