@@ -45,6 +45,21 @@ static inline struct list *list_pop(struct list *head)
 	return link;
 }
 
+/* Moves the members of FROM that stand before STOP (its head: all) behind those of TO. */
+static inline void list_move_front(struct list *to, struct list *from, struct list *stop)
+{
+	struct list *first = from->next, *last = stop->prev;
+
+	if (first == stop)
+		return;
+	from->next = stop;
+	stop->prev = from;
+	first->prev = to->prev;
+	to->prev->next = first;
+	last->next = to;
+	to->prev = last;
+}
+
 /* Moves all of FROM behind the members of TO. */
 static inline void list_splice(struct list *to, struct list *from)
 {

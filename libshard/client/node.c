@@ -181,8 +181,6 @@ static void mark_dirty(shard_client *client, struct conn *conn)
 
 static bool may_dial(struct client_node *node, enum lane lane)
 {
-	if (lane == LANE_DATA && node->data)
-		return true;
 	if (lane == LANE_REPLICA && node->replica)
 		return true;
 	return loop_now(&node->client->loop) >= node->retry_at;
@@ -208,17 +206,19 @@ static void pause_until(struct shard_request *req, uint64_t due)
 void node_send(struct client_node *node, struct shard_request *req)
 {
 	shard_client *client = node->client;
-	struct conn *conn;
+	struct conn *conn = req->lane == LANE_DATA ? node->data : NULL;
 
 	move_to(req, node);
-	if (!may_dial(node, req->lane)) {
-		pause_until(req, node->retry_at);
-		return;
-	}
-	conn = lane_conn(node, req->lane);
 	if (!conn) {
-		request_fail(req, SHARD_ENOMEM, NULL);
-		return;
+		if (!may_dial(node, req->lane)) {
+			pause_until(req, node->retry_at);
+			return;
+		}
+		conn = lane_conn(node, req->lane);
+		if (!conn) {
+			request_fail(req, SHARD_ENOMEM, NULL);
+			return;
+		}
 	}
 	node->used_at = client->loop.now;
 	req->state = STATE_CONN;

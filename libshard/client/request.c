@@ -30,7 +30,8 @@ static struct shard_request *allocate(shard_client *client, size_t len)
 		if (!req)
 			return NULL;
 	}
-	memset(req, 0, sizeof(*req));
+	/* What lies in front is set by request_create(). */
+	memset(&req->node, 0, sizeof(*req) - offsetof(struct shard_request, node));
 	req->size_class = (uint8_t)class;
 	return req;
 }
@@ -41,10 +42,8 @@ struct shard_request *request_create(shard_client *client, size_t len)
 
 	if (!req)
 		return NULL;
-	list_init(&req->item.link);
+	req->item = (struct conn_item){.data = request_bytes(req), .len = len};
 	timer_init(&req->timer, timer_expired);
-	req->item.data = request_bytes(req);
-	req->item.len = len;
 	req->client = client;
 	req->replies = 1;
 	req->slot = -1;
@@ -373,17 +372,13 @@ static struct client_node *redirect_target(struct shard_request *req, struct pol
 	return node_get(client, redirect->host, redirect->port);
 }
 
-static void finish_reply(struct shard_request *req, const shard_reply *reply)
+static void finish_error(struct shard_request *req, const shard_reply *reply)
 {
 	char message[512];
 
 	timer_stop(&req->timer);
-	if (reply->type != SHARD_REPLY_ERROR) {
-		request_done(req, SHARD_OK, reply, "");
-	} else {
-		snprintf(message, sizeof(message), "%s", reply->str);
-		request_done(req, SHARD_ESERVER, reply, message);
-	}
+	snprintf(message, sizeof(message), "%s", reply->str);
+	request_done(req, SHARD_ESERVER, reply, message);
 	request_free(req);
 }
 
@@ -396,7 +391,7 @@ static void note_error(struct shard_request *req, const shard_reply *reply)
 	req->cause_error = shard_reply_is_error(reply, "CLUSTERDOWN") ? SHARD_ENOROUTE : 0;
 }
 
-static void error_reply(struct shard_request *req, struct conn *conn, const shard_reply *reply)
+static __attribute__((noinline)) void error_reply(struct shard_request *req, struct conn *conn, const shard_reply *reply)
 {
 	shard_client *client = req->client;
 	struct policy_event event = {.kind = EVENT_ERROR_REPLY, .text = reply->str, .len = reply->len};
@@ -422,7 +417,7 @@ static void error_reply(struct shard_request *req, struct conn *conn, const shar
 	if (decision.refresh == REFRESH_NOW || (decision.refresh == REFRESH_SOON && !client->lazy))
 		map_refresh(client, decision.refresh, NULL);
 	if (decision.verdict == VERDICT_DONE) {
-		finish_reply(req, reply);
+		finish_error(req, reply);
 		return;
 	}
 	note_error(req, reply);
@@ -436,10 +431,13 @@ void request_reply(struct shard_request *req, struct conn *conn, const shard_rep
 	if (req->state == STATE_CONN) {
 		if (req->multi)
 			reply = multi_outcome(req, reply);
-		if (reply->type == SHARD_REPLY_ERROR)
+		if (reply->type == SHARD_REPLY_ERROR) {
 			error_reply(req, conn, reply);
-		else
-			finish_reply(req, reply);
+			return;
+		}
+		timer_stop(&req->timer);
+		request_done(req, SHARD_OK, reply, "");
+		request_free(req);
 		return;
 	}
 	req->owed = false;

@@ -246,30 +246,30 @@ static void copy_out(struct conn *conn, const char *data, size_t len)
 /* Moves items from the queue into segments: all that there is room for. */
 static void fill(struct conn *conn)
 {
+	struct list *link = conn->queue.next;
+
 	conn->seg_at = conn->seg_count = 0;
 	conn->out_len = 0;
-	while (!list_empty(&conn->queue)) {
-		struct conn_item *item = list_entry(conn->queue.next, struct conn_item, link);
-		bool copy = item->len <= COPY_MAX;
+	if (list_empty(&conn->sent))
+		conn->oldest_sent = loop_now(conn->loop);
+	for (; link != &conn->queue; link = link->next) {
+		struct conn_item *item = list_entry(link, struct conn_item, link);
 
 		if (conn->seg_count + 2 > CONN_SEGS || conn->out_len + COPY_MAX + sizeof(asking) > CONN_OUT)
-			return;
-		if (list_empty(&conn->sent))
-			conn->oldest_sent = loop_now(conn->loop);
-		list_remove(&item->link);
-		list_push(&conn->sent, &item->link);
+			break;
 		item->sent = true;
 		if (item->asking) {
 			item->replies++;
 			copy_out(conn, asking, sizeof(asking) - 1);
 		}
-		if (copy) {
+		if (item->len <= COPY_MAX) {
 			copy_out(conn, item->data, item->len);
 		} else {
 			item->writing = true;
 			add_seg(conn, item, item->data, item->len);
 		}
 	}
+	list_move_front(&conn->sent, &conn->queue, link);
 }
 
 /* Drops N written bytes from the segments. */

@@ -84,8 +84,8 @@ static const shard_command *look_up_long(unsigned container, const char *text, s
 		folded ^= fold(middle) * HASH_MIDDLE;
 	unsigned i = place_of(folded);
 	const struct entry *entry = &entries[i];
-	bool same = entry->tag == (container << 8 | len) && is_same(head, entry->head) &&
-		    is_same(tail, entry->tail) && is_same(middle, entry->middle);
+	bool same = entry->tag == (container << 8 | len) && is_same(head, entry->head) && is_same(tail, entry->tail) &&
+		    is_same(middle, entry->middle);
 	return same ? &commands[i] : NULL;
 }
 

@@ -99,64 +99,102 @@ bool shard_command_idempotent(const shard_command *command, int argc, const char
 	return false;
 }
 
-/*
- * A decimal fraction, times 10 to the SCALE, rounded up; 0 for anything else
- * (exponents and hexadecimal digits, which the server would take, included:
- * waiting for ever is the side to err on).
- */
-static long long read_decimal(const struct command_line *line, int i, int scale)
+/* A decimal number without a sign, as strtod() takes it: DIGITS times 10 to the SHIFT, and a bit MORE. */
+struct decimal {
+	long long digits;
+	int shift;
+	bool more;
+};
+
+static bool read_mantissa(const char **text, const char *end, struct decimal *number)
 {
-	const char *text = line->argv[i];
-	size_t len = command_len(line, i), pos = 0;
-	long long value = 0;
-	bool point = false, more = false;
-	for (; pos < len; pos++) {
-		char c = text[pos];
-		if (c == '.' && !point) {
-			point = true;
-		} else if (c < '0' || c > '9') {
-			return 0;
-		} else if (point && scale == 0) {
-			more |= c != '0';
-		} else if (value < TIMEOUT_MAX) {
-			value = value * 10 + (c - '0');
-			scale -= point;
+	bool is_fraction = false, any = false;
+	for (; *text < end; (*text)++) {
+		char c = **text;
+		if (c == '.' && !is_fraction) {
+			is_fraction = true;
+			continue;
+		}
+		if (c < '0' || c > '9')
+			break;
+		any = true;
+		if (number->digits < TIMEOUT_MAX) {
+			number->digits = number->digits * 10 + (c - '0');
+			number->shift -= is_fraction;
+		} else {
+			number->more |= c != '0';
+			number->shift += !is_fraction;
 		}
 	}
-	for (; scale > 0 && value < TIMEOUT_MAX; scale--)
-		value *= 10;
-	value += more;
-	return value < TIMEOUT_MAX ? value : TIMEOUT_MAX;
+	return any;
+}
+
+static bool read_exponent(const char **text, const char *end, struct decimal *number)
+{
+	if (*text == end || (**text != 'e' && **text != 'E'))
+		return true;
+	(*text)++;
+	bool is_negative = *text < end && **text == '-', any = false;
+	int exponent = 0;
+	if (*text < end && (**text == '-' || **text == '+'))
+		(*text)++;
+	for (; *text < end && **text >= '0' && **text <= '9'; (*text)++, any = true)
+		if (exponent < 10000)
+			exponent = exponent * 10 + (**text - '0');
+	number->shift += is_negative ? -exponent : exponent;
+	return any;
+}
+
+static long long round_up(struct decimal number)
+{
+	for (; number.shift < 0 && number.digits > 0; number.shift++) {
+		number.more |= number.digits % 10 != 0;
+		number.digits /= 10;
+	}
+	for (; number.shift > 0 && number.digits > 0 && number.digits < TIMEOUT_MAX; number.shift--)
+		number.digits *= 10;
+	number.digits += number.more;
+	return number.digits < TIMEOUT_MAX ? number.digits : TIMEOUT_MAX;
+}
+
+/* A time-out in units of 10 to the SCALE ms. What cannot be read is refused by the server, too: it does not wait. */
+static long long read_timeout(const struct command_line *line, int i, int scale)
+{
+	if (i < 1 || i >= line->argc)
+		return 1;
+	const char *text = line->argv[i], *end = text + command_len(line, i);
+	struct decimal number = {.shift = scale};
+	if (!read_mantissa(&text, end, &number) || !read_exponent(&text, end, &number) || text != end)
+		return 1;
+	return round_up(number);
 }
 
 bool shard_command_blocks(const shard_command *command, int argc, const char *const argv[], const size_t argvlen[],
 			  long long *timeout_ms)
 {
 	const struct command_line line = {argc, argv, argvlen};
-	int place = 0, scale = 3;
-	long long ignored;
-	if (!timeout_ms)
-		timeout_ms = &ignored;
-	*timeout_ms = 0;
+	bool blocks = true;
+	long long timeout = 0;
+	int block;
 	switch (rule_of(command)) {
 	case RULE_LAST_SECONDS:
-		place = argc - 1;
+		timeout = read_timeout(&line, argc - 1, 3);
 		break;
 	case RULE_FIRST_SECONDS:
-		place = 1;
+		timeout = read_timeout(&line, 1, 3);
 		break;
 	case RULE_LAST_MS:
-		place = argc - 1;
-		scale = 0;
+		timeout = read_timeout(&line, argc - 1, 0);
 		break;
 	case RULE_BLOCK:
-		command_streams(&line, &place);
-		if (place < 0)
-			return false;
-		scale = 0;
+		command_streams(&line, &block);
+		blocks = block > 0;
+		timeout = blocks ? read_timeout(&line, block, 0) : 0;
 		break;
+	default:
+		blocks = command->flags & SHARD_CMD_BLOCKING;
 	}
-	if (place > 0 && place < argc)
-		*timeout_ms = read_decimal(&line, place, scale);
-	return command->flags & SHARD_CMD_BLOCKING;
+	if (timeout_ms)
+		*timeout_ms = timeout;
+	return blocks;
 }

@@ -106,8 +106,9 @@ SHARD_API bool shard_command_idempotent(const shard_command *command, int argc, 
  * Whether this very command line may wait on the server: a command with
  * SHARD_CMD_BLOCKING, but XREAD and XREADGROUP only with their BLOCK option.
  * Out: *TIMEOUT_MS (TIMEOUT_MS may be NULL), the time-out that the line names
- * in milliseconds, rounded up and at most 2^53. 0: it waits for ever, or the
- * time-out cannot be read, or it does not wait.
+ * in milliseconds, rounded up and at most 2^53; 0: it waits for ever, or it
+ * does not wait. A time-out that cannot be read, which the server refuses at
+ * once, is 1.
  */
 SHARD_API bool shard_command_blocks(const shard_command *command, int argc, const char *const argv[],
 				    const size_t argvlen[], long long *timeout_ms);
