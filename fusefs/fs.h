@@ -19,6 +19,15 @@
 #include "inode.h"
 #include "options.h"
 
+/*
+ * The kernel lets one LOOKUP of a name go on at a time. Those that waited
+ * behind one that has failed are told so for this long: each would wait for
+ * a deadline of its own else, one after the other, and could not be
+ * interrupted.
+ */
+#define FS_FAILED_MS 100
+#define FS_FAILURES 64
+
 /* How long what a LOOKUP has fetched may serve the GETATTR and the OPEN that follow it. */
 #define FS_FRESH_MS 50
 
@@ -35,6 +44,11 @@ struct fs {
 	struct dir *dirs;       /* all open listings */
 	struct timespec mounted;
 	unsigned commits;       /* SETs under way for transactions */
+	struct fs_failure {
+		uint64_t hash;
+		uint64_t at;
+		int error;
+	} failure[FS_FAILURES]; /* of LOOKUPs, by hash */
 	bool answers;           /* the kernel has made itself known: the mount is of use */
 	uint64_t statfs_at;     /* when `statfs` came, in ms; 0: never */
 	struct statvfs statfs;

@@ -35,8 +35,30 @@ static void reply_pending_entry(struct op *op, struct inode *inode)
 	reply_entry(op, inode, buffer_size(inode->pending->t.buffer), true);
 }
 
+static struct fs_failure *failure_of(struct fs *fs, uint64_t hash)
+{
+	return &fs->failure[hash % FS_FAILURES];
+}
+
+static void remember_failure(struct op *op, int error)
+{
+	uint64_t hash = name_hash(op->key, op->key_len);
+
+	if (error == ETIMEDOUT || error == EHOSTUNREACH)
+		*failure_of(op->fs, hash) = (struct fs_failure){hash, fs_now_ms(), error};
+}
+
+static int failed_just_now(struct op *op)
+{
+	uint64_t hash = name_hash(op->key, op->key_len);
+	const struct fs_failure *failure = failure_of(op->fs, hash);
+
+	return failure->hash == hash && fs_now_ms() - failure->at <= FS_FAILED_MS ? failure->error : 0;
+}
+
 static void miss(struct op *op, int error)
 {
+	remember_failure(op, error);
 	struct inode *inode = error ? NULL : inode_find(&op->fs->inodes, op->key, op->key_len);
 
 	if (inode && pending_visible(inode)) {
@@ -78,8 +100,11 @@ static void look_up_key(fuse_req_t req, const char *key, size_t key_len)
 
 	if (!op)
 		return;
+	int error = failed_just_now(op);
 	if (inode && pending_visible(inode))
 		reply_pending_entry(op, inode);
+	else if (error)
+		op_error(op, error);
 	else
 		probe_start(op, looked);
 	op_drop(op);

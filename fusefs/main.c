@@ -30,13 +30,46 @@ static void ready(void)
 		close(null);
 }
 
+/* ---- the servers ---- */
+
+struct reach {
+	const char *uri;
+	bool done;
+	int error;
+};
+
+static void reached(void *ctx, const shard_result *result)
+{
+	struct reach *reach = ctx;
+	const char *hint = cli_connect_hint(result->error);
+
+	reach->done = true;
+	reach->error = result->error;
+	if (result->error)
+		cli_error_about(reach->uri, strlen(reach->uri), "%s%s%s", result->message, hint ? "; " : "", hint ? hint : "");
+}
+
+/* A mount without servers would only show errors: it is not made. */
+static bool reach_servers(struct cli_connect *connect)
+{
+	char *uri = shard_uri_public(connect->uri);
+	struct reach reach = {.uri = uri ? uri : ""};
+	int error = shard_refresh(connect->client, reached, &reach);
+
+	while (!error && !reach.done)
+		error = shard_client_wait(connect->client, -1);
+	if (error)
+		cli_error("%s", shard_strerror(error));
+	free(uri);
+	return !error && !reach.error;
+}
+
 static int serve(struct options *options, const char *mountpoint)
 {
 	struct cli_connect *connect = &options->connect;
 	int status = CLI_FAILED;
 
-	/* A mount without servers would only show errors: it is not made. */
-	if (cli_connect_open(connect, CLI_STREAM) && cli_connect_map(connect) &&
+	if (cli_connect_open(connect, CLI_STREAM) && reach_servers(connect) &&
 	    session_serve(options, mountpoint, ready))
 		status = CLI_OK;
 	options_finish(options);

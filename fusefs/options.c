@@ -5,14 +5,34 @@
 
 #include <argp.h>
 #include <errno.h>
+#include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include <fuse_log.h>
 #include <fuse_opt.h>
 
 #include "cli.h"
+
+/* libfuse writes a line in pieces. */
+static void report(enum fuse_log_level level, const char *format, va_list args)
+{
+	static char line[512];
+	size_t len = strlen(line);
+
+	if (level > FUSE_LOG_WARNING)
+		return;
+	vsnprintf(line + len, sizeof(line) - len, format, args);
+	char *end = strchr(line, '\n');
+	if (!end)
+		return;
+	*end = '\0';
+	cli_error("%s", strncmp(line, "fuse: ", 6) == 0 ? line + 6 : line);
+	line[0] = '\0';
+}
 
 enum { MOUNT_KEEP, MOUNT_ALLOW_OTHER, MOUNT_COMMIT, MOUNT_TTL };
 
@@ -131,6 +151,7 @@ static const struct argp parser = {
 
 void options_parse(struct options *options, int argc, char *argv[])
 {
+	fuse_set_log_func(report);
 	*options = (struct options){.uid = getuid(), .gid = getgid(), .umask = 077};
 	options->mount = calloc(1, sizeof(*options->mount));
 	if (!options->mount || fuse_opt_add_arg(options->mount, cli_name)) {

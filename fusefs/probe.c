@@ -132,6 +132,8 @@ void probe_start(struct op *op, void (*done)(struct op *op, int error))
 {
 	op->probe.done = done;
 	op->probe.tries = 0;
+	if (op->inode)
+		inode_stale(op->inode);
 	submit_all(op);
 }
 

@@ -66,6 +66,7 @@ static void value_came(struct op *op, const shard_result *result)
 
 	if (op_failed(op, result))
 		return;
+	inode_stale(op->inode);
 	if (result->reply->type != SHARD_REPLY_STRING) {
 		op_error(op, ESTALE);
 		return;

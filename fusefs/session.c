@@ -4,15 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
-
-#include <fuse_log.h>
 
 #include "cli.h"
 #include "ops.h"
@@ -26,17 +22,6 @@ struct session {
 	int signal_fd;
 	void (*ready)(void);
 };
-
-static void report(enum fuse_log_level level, const char *format, va_list args)
-{
-	char text[512];
-
-	if (level > FUSE_LOG_WARNING)
-		return;
-	vsnprintf(text, sizeof(text), format, args);
-	text[strcspn(text, "\n")] = '\0';
-	cli_error("%s", strncmp(text, "fuse: ", 6) == 0 ? text + 6 : text);
-}
 
 /* ---- the loop ---- */
 
@@ -180,7 +165,6 @@ bool session_serve(struct options *options, const char *mountpoint, void (*ready
 	struct session session = {
 		.fs = {.options = options, .client = client}, .signal_fd = -1, .ready = ready};
 
-	fuse_set_log_func(report);
 	bool mounted = start(&session, mountpoint);
 	if (mounted) {
 		shard_client_run(client);
