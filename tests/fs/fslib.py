@@ -146,7 +146,9 @@ class Mount:
             self.daemon.kill()
             self.daemon.wait()
         detach(self.path)
-        shutil.rmtree(self.dir, ignore_errors=self.path in mounts())
+        if self.path in mounts():
+            raise Failure(f"{self.path} cannot be unmounted")
+        shutil.rmtree(self.dir, ignore_errors=True)
 
     def __enter__(self):
         return self
