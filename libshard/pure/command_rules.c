@@ -102,7 +102,7 @@ bool shard_command_idempotent(const shard_command *command, int argc, const char
 /* A decimal number without a sign, as strtod() takes it: DIGITS times 10 to the SHIFT, and a bit MORE. */
 struct decimal {
 	long long digits;
-	int shift;
+	long shift;
 	bool more;
 };
 
