@@ -247,40 +247,56 @@ static void in_anothers_callback(void **state)
 
 /* ---- destroy ---- */
 
-static void want_gone(struct ask *ask_it)
+/* Called back in destroy(). ERROR: SHARD_ECANCELED, or SHARD_EUNKNOWN where it was sent and may change something. */
+static void want_gone(struct ask *ask_it, int error)
 {
 	check(ask_it->calls == 1, "%s: %u callbacks", ask_it->text, ask_it->calls);
-	check(ask_it->error == SHARD_ECANCELED, "%s: %s", ask_it->text, said(ask_it));
+	check(ask_it->error == error, "%s: %s", ask_it->text, said(ask_it));
 	check(ask_it->message[0], "%s: an error without a message", ask_it->text);
 }
 
 static void destroy_calls_every_open_request_back(void **state)
 {
 	static const char *const block[] = {"INCR foo"};
-	struct ask *all[16];
-	int n = 0;
+	struct ask *canceled[16], *unknown[16];
+	int n = 0, m = 0;
 
 	start("0-5000 n0; 5001-8191 n3; 8192-16383 n1");
 	node_deaf(n3);
-	on(n0, "INCR", "-CLUSTERDOWN The cluster is down\r\n");
 	on(NULL, "CLUSTER SLOTS", NULL);
-	all[n++] = ask("GET", "foo");        /* sent */
-	all[n++] = ask("INCR", "foo");
-	all[n++] = ask("GET", "c");          /* connecting */
-	all[n++] = ask("INCR", "b");         /* in pauses */
-	all[n++] = ask("MGET", "foo", "b", "c");
-	all[n++] = ask_flags(SHARD_PARTS, "DEL", "foo", "b", "c");
-	all[n++] = ask("DBSIZE");
-	all[n++] = ask_flags(SHARD_EACH_NODE, "PING");
-	all[n++] = ask("BLPOP", "foo", "0");
-	all[n++] = ask("MY.CMD", "foo");     /* its keys are asked for */
-	all[n++] = ask_multi(NULL, 1, block);
-	all[n++] = ask_refresh();
+	canceled[n++] = ask("GET", "foo"); /* sent */
+	unknown[m++] = ask("INCR", "foo");
+	canceled[n++] = ask("GET", "c"); /* connecting */
+	canceled[n++] = ask("INCR", "c");
+	canceled[n++] = ask("MGET", "foo", "b", "c");
+	unknown[m++] = ask_flags(SHARD_PARTS, "DEL", "foo", "b", "c");
+	canceled[n++] = ask("DBSIZE");
+	canceled[n++] = ask_flags(SHARD_EACH_MASTER, "GET", "foo");
+	unknown[m++] = ask("BLPOP", "foo", "0");
+	canceled[n++] = ask("MY.CMD", "foo"); /* its keys are asked for */
+	unknown[m++] = ask_multi(NULL, 1, block);
+	canceled[n++] = ask_refresh();
 	run_for(150);
-	all[n++] = ask("GET", "a");          /* not even sent */
+	canceled[n++] = ask("GET", "a"); /* not even sent */
+	canceled[n++] = ask("INCR", "a");
 	stop();
 	for (int i = 0; i < n; i++)
-		want_gone(all[i]);
+		want_gone(canceled[i], SHARD_ECANCELED);
+	for (int i = 0; i < m; i++)
+		want_gone(unknown[i], SHARD_EUNKNOWN);
+}
+
+static void destroy_calls_back_what_pauses(void **state)
+{
+	struct ask *incr;
+
+	start(TWO);
+	on(n1, "INCR", "-CLUSTERDOWN The cluster is down\r\n");
+	incr = ask("INCR", "foo");
+	until(heard(n1, "INCR") >= 3);
+	settle();
+	stop();
+	want_gone(incr, SHARD_ECANCELED);
 }
 
 static void destroy_before_the_first_tick(void **state)
@@ -292,9 +308,9 @@ static void destroy_before_the_first_tick(void **state)
 	mget = ask("MGET", "foo", "b");
 	refresh = ask_refresh();
 	stop();
-	want_gone(get);
-	want_gone(mget);
-	want_gone(refresh);
+	want_gone(get, SHARD_ECANCELED);
+	want_gone(mget, SHARD_ECANCELED);
+	want_gone(refresh, SHARD_ECANCELED);
 }
 
 static void destroy_of_a_client_that_did_nothing(void **state)
@@ -321,7 +337,7 @@ static void a_callback_of_destroy_may_submit(void **state)
 	get->then = ask_again;
 	expect(n1, "GET", "foo");
 	stop();
-	want_gone(get);
+	want_gone(get, SHARD_ECANCELED);
 }
 
 static void destroy_with_half_a_reply_read(void **state)
@@ -334,7 +350,7 @@ static void destroy_with_half_a_reply_read(void **state)
 	say_part(n1, "*3\r\n$3\r\nabc\r\n$10\r\nab", 20);
 	settle();
 	stop();
-	want_gone(get);
+	want_gone(get, SHARD_ECANCELED);
 }
 
 int main(int argc, char *argv[])
@@ -353,6 +369,7 @@ int main(int argc, char *argv[])
 		scripted(while_its_keys_are_asked_for),
 		scripted(in_anothers_callback),
 		scripted(destroy_calls_every_open_request_back),
+		scripted(destroy_calls_back_what_pauses),
 		scripted(destroy_before_the_first_tick),
 		scripted(destroy_of_a_client_that_did_nothing),
 		scripted(a_callback_of_destroy_may_submit),
