@@ -176,6 +176,17 @@ static bool submit_block(struct commands *commands)
 	return true;
 }
 
+/* Nothing is sent, but the lines have their answers. */
+static void discard_block(struct commands *commands)
+{
+	static const shard_reply ok = {.type = SHARD_REPLY_STATUS, .len = 2, .str = "OK"};
+	struct stream_job *job = stream_job_new(&commands->stream, "DISCARD", 7);
+
+	job->extra = extra_new((struct extra){.block = true, .queued = commands->block.count});
+	stream_settle(job, &(shard_result){.reply = &ok, .message = "", .node = "", .slot = -1});
+	end_block(commands);
+}
+
 static void drop_block(struct commands *commands, const char *why)
 {
 	cli_error("line %llu: %s; nothing of the block that begins in line %llu was executed",
@@ -190,7 +201,7 @@ static bool gather(struct commands *commands)
 	shard_args args = current(commands);
 
 	if (args.argc == 1 && args_word_is(&args, 0, "DISCARD")) {
-		end_block(commands);
+		discard_block(commands);
 	} else if (args.argc == 1 && args_word_is(&args, 0, "EXEC")) {
 		if (!commands->spoilt)
 			return submit_block(commands);
