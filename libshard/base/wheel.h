@@ -54,7 +54,8 @@ static inline void timer_start(struct wheel *wheel, struct timer *timer, uint64_
 	if (turn <= wheel->turn)
 		turn = wheel->turn + 1;
 	b = turn & (WHEEL_SIZE - 1);
-	timer_stop(timer);
+	if (timer_armed(timer))
+		timer_stop(timer);
 	timer->due = due;
 	if (!(wheel->used[b / 64] & 1ULL << (b % 64))) {
 		wheel->used[b / 64] |= 1ULL << (b % 64);

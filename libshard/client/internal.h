@@ -225,7 +225,10 @@ void node_map_changed(shard_client *client);
 
 /* ---- request.c ---- */
 struct shard_request *request_create(shard_client *client, size_t len); /* STATE_NEW, bytes to be written */
-char *request_bytes(struct shard_request *req);
+static inline char *request_bytes(struct shard_request *req)
+{
+	return (char *)(req + 1);
+}
 void request_free(struct shard_request *req);
 /* Starts its deadline and sends it on its way. */
 void request_start(struct shard_request *req, unsigned timeout_ms);

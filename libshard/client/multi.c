@@ -50,12 +50,13 @@ static size_t word_len(const shard_args *args, int i)
 struct block {
 	int slot; /* -1: no key so far */
 	bool safe, readonly;
+	bool anywhere; /* a single server, or a node of the caller's choice: slots do not matter */
 	size_t size;
 };
 
 static int add_slot(struct block *block, int slot)
 {
-	if (block->slot >= 0 && block->slot != slot)
+	if (block->slot >= 0 && block->slot != slot && !block->anywhere)
 		return SHARD_ECROSSSLOT;
 	block->slot = slot;
 	return SHARD_OK;
@@ -121,6 +122,7 @@ int shard_submit_multi(shard_client *client, size_t count, const shard_args comm
 		return SHARD_EFORK;
 	if (!callback || count > UINT32_MAX - 2)
 		return SHARD_EINVAL;
+	block.anywhere = (how && how->node) || !client->topology || client->single;
 	if (how && how->key)
 		error = add_slot(&block, (int)shard_slot(how->key, how->key_len));
 	for (size_t i = 0; i < count && !error; i++)

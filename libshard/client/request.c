@@ -12,11 +12,6 @@ static const size_t class_size[SIZE_CLASSES] = {96, 320, 1280};
 
 static void timer_expired(struct timer *timer);
 
-char *request_bytes(struct shard_request *req)
-{
-	return (char *)(req + 1);
-}
-
 static struct shard_request *allocate(shard_client *client, size_t len)
 {
 	unsigned class = len <= class_size[0] ? 0 : len <= class_size[1] ? 1 : len <= class_size[2] ? 2 : SIZE_CLASSES;
@@ -55,7 +50,8 @@ void request_free(struct shard_request *req)
 	shard_client *client = req->client;
 	unsigned class = req->size_class;
 
-	node_unref(req->node);
+	if (req->node)
+		node_unref(req->node);
 	if (req->cause)
 		free(req->cause);
 	if (req->multi)
@@ -141,7 +137,7 @@ void request_route(struct shard_request *req)
 
 /* ---- the end ---- */
 
-void request_done(struct shard_request *req, int error, const shard_reply *reply, const char *message)
+static inline void call_back(struct shard_request *req, int error, const shard_reply *reply, const char *message)
 {
 	shard_result result = {
 		.error = error,
@@ -154,6 +150,11 @@ void request_done(struct shard_request *req, int error, const shard_reply *reply
 	if (!(req->flags & REQ_INTERNAL))
 		req->client->pending--;
 	req->callback(req->ctx, &result);
+}
+
+void request_done(struct shard_request *req, int error, const shard_reply *reply, const char *message)
+{
+	call_back(req, error, reply, message);
 }
 
 /* Takes REQ from wherever it is; its callback comes at the end of the tick. */
@@ -347,6 +348,9 @@ void request_event(struct shard_request *req, enum policy_event_kind kind, const
 			   : kind == EVENT_RESOLVE ? SHARD_ERESOLVE
 						   : 0;
 	policy_decide(&req->policy, &event, client_random(client), &decision);
+	/* Safe to do twice is not the same as not done at all. */
+	if (decision.verdict == VERDICT_FAIL && may_have_changed(req))
+		decision.error = SHARD_EUNKNOWN;
 	if (decision.refresh != REFRESH_NO && !(req->flags & REQ_INTERNAL))
 		map_refresh(client, decision.refresh, NULL);
 	/* Without a map another seed is the better try; when all refuse there is nobody to talk to. */
@@ -436,7 +440,7 @@ void request_reply(struct shard_request *req, struct conn *conn, const shard_rep
 			return;
 		}
 		timer_stop(&req->timer);
-		request_done(req, SHARD_OK, reply, "");
+		call_back(req, SHARD_OK, reply, "");
 		request_free(req);
 		return;
 	}

@@ -10,7 +10,8 @@
 #include "pure/resp.h"
 
 #define READ_TURNS 8 /* reads a tick, so that one busy node does not starve the others */
-#define FEED 4096    /* the reader moves what is left of its buffer after each KiB that it consumed */
+#define FEED 4096       /* bytes for the reader at once, ... */
+#define FEED_FIRST 1024 /* ... for it copies them, and most replies are short */
 #define BULK_MAX ((size_t)600 << 20) /* more than a server's greatest value */
 #define COPY_MAX 2048 /* items up to this are copied together, others are written from where they are */
 
@@ -210,12 +211,6 @@ static void on_connected(struct conn *conn)
 
 /* ---- writing ---- */
 
-void conn_push(struct conn *conn, struct conn_item *item)
-{
-	item->sent = item->writing = false;
-	list_push(&conn->queue, &item->link);
-}
-
 void conn_unqueue(struct conn *conn, struct conn_item *item)
 {
 	(void)conn;
@@ -224,23 +219,21 @@ void conn_unqueue(struct conn *conn, struct conn_item *item)
 
 static void add_seg(struct conn *conn, struct conn_item *item, const void *data, size_t len)
 {
-	struct iovec *last = conn->seg_count ? &conn->seg[conn->seg_count - 1] : NULL;
-
-	if (!item && last && !conn->seg_item[conn->seg_count - 1] && (char *)last->iov_base + last->iov_len == data) {
-		last->iov_len += len;
-		return;
-	}
 	conn->seg[conn->seg_count] = (struct iovec){.iov_base = (void *)data, .iov_len = len};
 	conn->seg_item[conn->seg_count++] = item;
 }
 
-static void copy_out(struct conn *conn, const char *data, size_t len)
+static inline void copy_out(struct conn *conn, const char *data, size_t len)
 {
 	char *at = conn->out + conn->out_len;
 
 	memcpy(at, data, len);
 	conn->out_len += len;
-	add_seg(conn, NULL, at, len);
+	/* The buffer fills up from its start: what it got before ends where this begins. */
+	if (conn->seg_count && !conn->seg_item[conn->seg_count - 1])
+		conn->seg[conn->seg_count - 1].iov_len += len;
+	else
+		add_seg(conn, NULL, at, len);
 }
 
 /* Moves items from the queue into segments: all that there is room for. */
@@ -399,38 +392,47 @@ static bool deliver(struct conn *conn, const shard_reply *reply)
 	return true;
 }
 
-/* Takes all whole replies out of the reader. Returns whether the connection lives on. */
-static bool drain(struct conn *conn)
-{
-	/* Not past the end: the reader would begin an item there, and never look idle. */
-	while (conn->reader->pos < conn->reader->len) {
-		void *reply = NULL;
-
-		if (redisReaderGetReply(conn->reader, &reply) != 0) {
-			conn_fail(conn, SHARD_EPROTOCOL, conn->reader->errstr);
-			return false;
-		}
-		if (!reply)
-			return true;
-		if (!deliver(conn, reply))
-			return false;
-		arena_reset(&conn->arena);
-	}
-	return true;
-}
-
 /* Whether the reader is between two replies. */
 static bool reader_idle(const redisReader *reader)
 {
 	return reader->ridx == -1 && reader->pos == reader->len;
 }
 
-static bool feed(struct conn *conn, const char *data, size_t len)
+/*
+ * Feeds the reader up to N bytes, until it has one reply. What it did not
+ * need is taken back, so that it stands between two replies again.
+ * Returns the bytes that were used; 0: the connection is over.
+ */
+static size_t feed(struct conn *conn, const char *data, size_t n)
 {
-	if (redisReaderFeed(conn->reader, data, len) == 0 && conn->reader->len <= BULK_MAX)
-		return drain(conn);
-	conn_fail(conn, SHARD_EPROTOCOL, "a reply that is larger than any value");
-	return false;
+	redisReader *reader = conn->reader;
+	void *reply = NULL;
+	size_t rest;
+
+	if (redisReaderFeed(reader, data, n) != 0 || reader->len > BULK_MAX) {
+		conn_fail(conn, SHARD_EPROTOCOL, "a reply that is larger than any value");
+		return 0;
+	}
+	if (redisReaderGetReply(reader, &reply) != 0) {
+		conn_fail(conn, SHARD_EPROTOCOL, reader->errstr);
+		return 0;
+	}
+	if (!reply)
+		return n;
+	rest = reader->len - reader->pos;
+	reader->pos = reader->len;
+	if (!deliver(conn, reply))
+		return 0;
+	arena_reset(&conn->arena);
+	return n - rest;
+}
+
+/* How much to feed: a reply that is large already gets all there is. */
+static size_t feed_size(const redisReader *reader, size_t len)
+{
+	size_t size = reader_idle(reader) ? FEED_FIRST : FEED;
+
+	return len < size || reader->len - reader->pos > FEED ? len : size;
 }
 
 static bool consume(struct conn *conn, char *data, size_t len)
@@ -445,12 +447,10 @@ static bool consume(struct conn *conn, char *data, size_t len)
 			if (n && !deliver(conn, &reply))
 				return false;
 		}
-		if (!n) {
-			/* In the middle of something large the reader has nothing to move. */
-			n = len < FEED || conn->reader->len - conn->reader->pos > FEED ? len : FEED;
-			if (!feed(conn, data, n))
-				return false;
-		}
+		if (!n)
+			n = feed(conn, data, feed_size(conn->reader, len));
+		if (!n)
+			return false;
 		data += n;
 		len -= n;
 	}

@@ -97,7 +97,11 @@ struct conn *conn_create(struct loop *loop, const struct conn_ops *ops, void *ow
 /* Begins to connect; `up` or `down` follows in a tick, after TIMEOUT_MS at the latest. */
 void conn_open(struct conn *conn, const char *host, uint16_t port, unsigned timeout_ms);
 
-void conn_push(struct conn *conn, struct conn_item *item);
+static inline void conn_push(struct conn *conn, struct conn_item *item)
+{
+	item->sent = item->writing = false;
+	list_push(&conn->queue, &item->link);
+}
 
 /* Takes an item that has not been written out of the queue. */
 void conn_unqueue(struct conn *conn, struct conn_item *item);

@@ -114,14 +114,12 @@ void loop_tick(struct loop *loop, int timeout_ms)
 	loop->in_tick = false;
 }
 
-uint64_t loop_now(struct loop *loop)
+uint64_t loop_now_outside(struct loop *loop)
 {
-	if (!loop->in_tick) {
-		uint64_t now = clock_ms(CLOCK_MONOTONIC_COARSE);
+	uint64_t now = clock_ms(CLOCK_MONOTONIC_COARSE);
 
-		if (now > loop->now)
-			loop->now = now;
-	}
+	if (now > loop->now)
+		loop->now = now;
 	return loop->now;
 }
 

@@ -46,7 +46,11 @@ void loop_bury(struct loop *loop, void *block);
 void loop_tick(struct loop *loop, int timeout_ms);
 
 /* The time of now: exact within a tick, cheap outside of one. */
-uint64_t loop_now(struct loop *loop);
+uint64_t loop_now_outside(struct loop *loop);
+static inline uint64_t loop_now(struct loop *loop)
+{
+	return loop->in_tick ? loop->now : loop_now_outside(loop);
+}
 
 /* Embedding: the descriptor to watch, -1 with errno where it cannot be had. */
 int loop_embed(struct loop *loop);

@@ -183,8 +183,7 @@ void policy_decide(struct policy_request *request, const struct policy_event *ev
 	if (request->once) {
 		decision->verdict = VERDICT_FAIL;
 		decision->refresh = REFRESH_NOW;
-		decision->error = event->kind == EVENT_LOST_SENT ? SHARD_ETIMEDOUT
-				  : event->kind == EVENT_NO_OWNER ? SHARD_ENOROUTE
+		decision->error = event->kind == EVENT_NO_OWNER   ? SHARD_ENOROUTE
 				  : event->kind == EVENT_RESOLVE  ? SHARD_ERESOLVE
 								  : SHARD_ECONNECT;
 		return;

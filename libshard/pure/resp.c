@@ -216,9 +216,11 @@ static inline char *quick_number(char *p, const char *end, size_t *value)
 {
 	size_t n = 0;
 	char *start = p;
+	const char *stop = end - p > 9 ? p + 9 : end;
+	unsigned digit;
 
-	for (; p < end && (unsigned char)(*p - '0') < 10 && p - start < 9; p++)
-		n = n * 10 + (size_t)(*p - '0');
+	for (; p < stop && (digit = (unsigned char)*p - '0') < 10; p++)
+		n = n * 10 + digit;
 	if (p == start || end - p < 2 || p[0] != '\r' || p[1] != '\n')
 		return NULL;
 	*value = n;
