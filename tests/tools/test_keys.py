@@ -182,8 +182,8 @@ class Set(ToolCase):
 
     def test_a_value_of_100_megabytes(self):
         value = os.urandom(1 << 20) * 100
-        self.ok("rset", "big", input=value)
-        self.assertTrue(self.ok("rget", "big") == value)
+        self.ok("rset", "--timeout", "60000", "big", input=value)
+        self.assertTrue(self.ok("rget", "--timeout", "60000", "big") == value)
 
 
 class Del(ToolCase):
