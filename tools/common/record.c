@@ -28,8 +28,10 @@ static size_t decode_escape(const char *p, const char *end, char *byte)
 		int high = end - p < 4 ? -1 : hex_digit(p[2]);
 		int low = end - p < 4 ? -1 : hex_digit(p[3]);
 
+		if (high < 0 || low < 0)
+			return 0;
 		*byte = (char)(high << 4 | low);
-		return high < 0 || low < 0 ? 0 : 4;
+		return 4;
 	}
 	found = memchr(from, p[1], sizeof(from) - 1);
 	if (!found)
