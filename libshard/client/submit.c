@@ -272,6 +272,12 @@ static int send_by_keys(const struct line *line)
 	return send_by_slot(line, slot);
 }
 
+/* A container's entry stands for the subcommands that the table does not have. */
+static bool unknown_subcommand(const struct line *line)
+{
+	return (line->command->flags & SHARD_CMD_CONTAINER) && line->argc > 1 && strcmp(line->command->name, "command");
+}
+
 static int submit(struct line *line)
 {
 	const shard_call *how = line->how;
@@ -287,7 +293,9 @@ static int submit(struct line *line)
 		if (how->key)
 			return send_by_slot(line, (int)shard_slot(how->key, how->key_len));
 	}
-	return line->command ? send_by_keys(line) : look_up(line);
+	if (!line->command || unknown_subcommand(line))
+		return look_up(line);
+	return send_by_keys(line);
 }
 
 static int submit_any(shard_client *client, const shard_command *command, int argc, const char *const argv[],

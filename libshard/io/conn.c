@@ -38,7 +38,8 @@ struct conn *conn_create(struct loop *loop, const struct conn_ops *ops, void *ow
 	conn->ops = ops;
 	conn->owner = owner;
 	conn->transport.fd = -1;
-	conn->out = malloc(CONN_OUT);
+	conn->out = malloc(CONN_OUT_FIRST);
+	conn->out_room = CONN_OUT_FIRST;
 	conn->greeting = malloc(greeting_len + 1);
 	conn->reader = resp_reader_create(&conn->arena);
 	if (!conn->out || !conn->greeting || !conn->reader) {
@@ -200,9 +201,7 @@ static void on_connected(struct conn *conn)
 		return;
 	}
 	conn->state = CONN_GREETING;
-	memcpy(conn->out, conn->greeting, conn->greeting_len);
-	conn->out_len = conn->greeting_len;
-	conn->seg[0] = (struct iovec){.iov_base = conn->out, .iov_len = conn->out_len};
+	conn->seg[0] = (struct iovec){.iov_base = conn->greeting, .iov_len = conn->greeting_len};
 	conn->seg_item[0] = NULL;
 	conn->seg_at = 0;
 	conn->seg_count = 1;
@@ -236,6 +235,17 @@ static inline void copy_out(struct conn *conn, const char *data, size_t len)
 		add_seg(conn, NULL, at, len);
 }
 
+static void enlarge_out(struct conn *conn)
+{
+	char *out = malloc(CONN_OUT);
+
+	if (!out)
+		return; /* more writes, then */
+	free(conn->out);
+	conn->out = out;
+	conn->out_room = CONN_OUT;
+}
+
 /* Moves items from the queue into segments: all that there is room for. */
 static void fill(struct conn *conn)
 {
@@ -245,10 +255,12 @@ static void fill(struct conn *conn)
 	conn->out_len = 0;
 	if (list_empty(&conn->sent))
 		conn->oldest_sent = loop_now(conn->loop);
+	if (conn->out_room < CONN_OUT && link->next != &conn->queue)
+		enlarge_out(conn);
 	for (; link != &conn->queue; link = link->next) {
 		struct conn_item *item = list_entry(link, struct conn_item, link);
 
-		if (conn->seg_count + 2 > CONN_SEGS || conn->out_len + COPY_MAX + sizeof(asking) > CONN_OUT)
+		if (conn->seg_count + 2 > CONN_SEGS || conn->out_len + COPY_MAX + sizeof(asking) > conn->out_room)
 			break;
 		item->sent = true;
 		if (item->asking) {

@@ -52,6 +52,7 @@ struct conn_ops {
 enum conn_state { CONN_CLOSED, CONN_RESOLVING, CONN_CONNECTING, CONN_GREETING, CONN_UP };
 
 #define CONN_SEGS 64
+#define CONN_OUT_FIRST 4096
 #define CONN_OUT 65536
 
 struct conn {
@@ -83,8 +84,8 @@ struct conn {
 	struct iovec seg[CONN_SEGS];
 	struct conn_item *seg_item[CONN_SEGS]; /* whose bytes these are; NULL: the out buffer's */
 	unsigned seg_at, seg_count;
-	char *out;
-	size_t out_len;
+	char *out; /* small until two items wait at once */
+	size_t out_len, out_room;
 
 	struct arena arena;
 	redisReader *reader;
