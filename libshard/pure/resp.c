@@ -221,7 +221,7 @@ static inline char *quick_number(char *p, const char *end, size_t *value)
 
 	for (; p < stop && (digit = (unsigned char)*p - '0') < 10; p++)
 		n = n * 10 + digit;
-	if (p == start || end - p < 2 || p[0] != '\r' || p[1] != '\n')
+	if (p == start || (*start == '0' && p - start > 1) || end - p < 2 || p[0] != '\r' || p[1] != '\n')
 		return NULL;
 	*value = n;
 	return p + 2;
