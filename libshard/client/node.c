@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "client/internal.h"
 
 #define RETRY_MIN 10   /* ms between attempts to connect to one node ... */
@@ -39,21 +40,13 @@ struct client_node *node_find(shard_client *client, const char *host, uint16_t p
 	return node;
 }
 
-/* As "%s:%u", which would cost a short-lived program some pages of stdio. */
 static void write_addr(char *out, const char *host, size_t len, uint16_t port)
 {
-	unsigned div = 10000;
-
 	memcpy(out, host, len + 1);
 	if (!port)
 		return;
-	out += len;
-	*out++ = ':';
-	while (div > port)
-		div /= 10;
-	for (; div; div /= 10)
-		*out++ = (char)('0' + port / div % 10);
-	*out = 0;
+	out[len] = ':';
+	*write_decimal(out + len + 1, port) = 0;
 }
 
 struct client_node *node_get(shard_client *client, const char *host, uint16_t port)

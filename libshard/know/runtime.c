@@ -19,6 +19,8 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "base/text.h"
+
 #define LOCAL_CLUSTER "local-cluster"
 #define LOCAL_CLUSTER_MAX 4096
 #define TOPOLOGY_MAX (16 << 20)
@@ -33,11 +35,17 @@ static const char *from_environment(const char *name)
 
 static char *runtime_path(void)
 {
-	char *path;
 	const char *base = from_environment("XDG_RUNTIME_DIR");
-	int len = base && *base == '/' ? asprintf(&path, "%s/shard", base)
-				       : asprintf(&path, "/tmp/shard-%u", (unsigned)geteuid());
-	return len < 0 ? NULL : path;
+	struct text path = {0};
+
+	if (base && *base == '/') {
+		text_string(&path, base);
+		text_string(&path, "/shard");
+	} else {
+		text_string(&path, "/tmp/shard-");
+		text_number(&path, geteuid());
+	}
+	return text_take(&path);
 }
 
 static bool is_ours(const struct stat *st)
@@ -217,7 +225,10 @@ char *shard_uri_choose(bool *recorded)
 
 static void topology_name(const char *uri, char name[32])
 {
-	snprintf(name, 32, "topology-%016" PRIx64, (uint64_t)XXH3_64bits(uri, strlen(uri)));
+	static const char prefix[] = "topology-";
+
+	memcpy(name, prefix, sizeof(prefix) - 1);
+	*write_hex(name + sizeof(prefix) - 1, XXH3_64bits(uri, strlen(uri))) = 0;
 }
 
 static shard_topology *parse_file(const char *text, size_t len, const char *uri)

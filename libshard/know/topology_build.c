@@ -156,14 +156,21 @@ void shard__builder_replica(struct shard__builder *b, uint16_t replica, int mast
 		node->master = master;
 }
 
+/* N times VALUE, by moves that double. */
+static void fill(uint16_t *at, size_t n, uint16_t value)
+{
+	at[0] = value;
+	for (size_t done = 1; done < n; done *= 2)
+		memcpy(at + done, at, (done < n - done ? done : n - done) * sizeof(*at));
+}
+
 int shard__builder_range(struct shard__builder *b, long long first, long long last, uint16_t owner)
 {
 	if (first < 0 || last < first || last >= SHARD_SLOTS)
 		return shard__builder_refuse(b, "a slot out of range");
 	if (++b->ranges > RANGES_MAX)
 		return shard__builder_refuse(b, "too many ranges of slots");
-	for (long long slot = first; slot <= last; slot++)
-		b->topology->owner[slot] = owner;
+	fill(b->topology->owner + first, (size_t)(last - first) + 1, owner);
 	return SHARD_OK;
 }
 

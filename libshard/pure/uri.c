@@ -3,12 +3,12 @@
 
 #include <limits.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/un.h>
 
+#include "base/text.h"
 #include "pure/addr.h"
 
 /* A URI that is being parsed. What goes wrong is told without a word of the text: any part may hold a secret. */
@@ -72,12 +72,14 @@ static int decode(struct parser *p, const char *what, struct shard__text text, c
 	return SHARD_OK;
 }
 
-static void encode(FILE *out, const char *text)
+static void encode(struct text *out, const char *text)
 {
 	for (; *text; text++) {
 		unsigned char c = (unsigned char)*text;
 		bool plain = (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || strchr("-._~/", c);
-		fprintf(out, plain ? "%c" : "%%%02X", c);
+		char escaped[3] = {'%', "0123456789ABCDEF"[c >> 4], "0123456789ABCDEF"[c & 15]};
+
+		text_bytes(out, plain ? text : escaped, plain ? 1 : 3);
 	}
 }
 
@@ -260,39 +262,38 @@ void shard_uri_free(shard_uri *uri)
 
 /* ---- writing ---- */
 
-static void write_seeds(FILE *out, const shard_uri *uri)
+static void write_seeds(struct text *out, const shard_uri *uri)
 {
 	for (size_t i = 0; i < uri->seed_count; i++) {
 		const shard_endpoint *seed = &uri->seed[i];
-		const char *format = strchr(seed->host, ':') ? "%s[%s]:%u" : "%s%s:%u";
-		fprintf(out, format, i ? "," : "", seed->host, (unsigned)seed->port);
+		bool brackets = strchr(seed->host, ':');
+
+		text_string(out, i ? "," : "");
+		text_string(out, brackets ? "[" : "");
+		text_string(out, seed->host);
+		text_string(out, brackets ? "]:" : ":");
+		text_number(out, seed->port);
 	}
-	if (uri->db)
-		fprintf(out, "/%d", uri->db);
+	if (uri->db) {
+		text_string(out, "/");
+		text_number(out, (unsigned long)uri->db);
+	}
 }
 
 char *shard_uri_public(const shard_uri *uri)
 {
-	char *text = NULL;
-	size_t size;
-	FILE *out = open_memstream(&text, &size);
-	if (!out)
-		return NULL;
-	fputs(schemes[uri->scheme].prefix, out);
+	struct text out = {0};
+
+	text_string(&out, schemes[uri->scheme].prefix);
 	if (uri->scheme == SHARD_SCHEME_UNIX)
-		encode(out, uri->seed[0].host);
+		encode(&out, uri->seed[0].host);
 	else if (uri->scheme == SHARD_SCHEME_TWEMPROXY)
-		encode(out, uri->file);
+		encode(&out, uri->file);
 	else
-		write_seeds(out, uri);
+		write_seeds(&out, uri);
 	if (uri->pool) {
-		fputc('#', out);
-		encode(out, uri->pool);
+		text_string(&out, "#");
+		encode(&out, uri->pool);
 	}
-	bool failed = ferror(out);
-	if (fclose(out) || failed) {
-		free(text);
-		return NULL;
-	}
-	return text;
+	return text_take(&out);
 }
