@@ -52,6 +52,7 @@ void handle_drop(struct handle *handle)
 		return;
 	buffer_unref(handle->now.value);
 	buffer_unref(handle->newer.value);
+	buffer_unref(handle->chunk);
 	inode_drop(handle->inode);
 	free(handle);
 }
@@ -85,8 +86,15 @@ static void set(struct version *version, struct buffer *value, size_t size, uint
 	*version = (struct version){value, size, at, changes, true};
 }
 
+static void drop_chunk(struct handle *handle)
+{
+	buffer_unref(handle->chunk);
+	handle->chunk = NULL;
+}
+
 static void take_newer(struct handle *handle)
 {
+	drop_chunk(handle);
 	buffer_unref(handle->now.value);
 	handle->now = handle->newer;
 	handle->newer = (struct version){.known = false};
@@ -120,6 +128,8 @@ void handle_saw(struct handle *handle, const struct sight *sight)
 	bool at_once = !handle->started || continues(&handle->now, sight);
 	struct version *version = at_once ? &handle->now : &handle->newer;
 
+	if (at_once)
+		drop_chunk(handle);
 	set(version, sight->whole ? sight->start : NULL, sight->size, sight->at, handle->inode->changes);
 }
 

@@ -30,6 +30,9 @@ struct handle {
 	struct pending *pending; /* the transaction that it writes through, or NULL */
 	struct version now, newer;
 	bool started; /* a READ was answered from `now` */
+	struct buffer *chunk; /* of a version that is not loaded whole: what was fetched ahead; or NULL */
+	size_t chunk_at;
+	size_t next_read;     /* where a sequential reader goes on */
 };
 
 /* FLAGS are open()'s. With a hold; NULL when out of memory. */

@@ -12,6 +12,8 @@
 
 /* Up to here a value is loaded whole, so that a reader sees one version whatever happens. */
 #define LOAD_MAX ((size_t)4 << 20)
+/* What is fetched for a sequential reader of a larger one. */
+#define CHUNK ((size_t)1 << 20)
 
 struct read {
 	struct op op;
@@ -87,6 +89,23 @@ static void range_came(struct op *op, const shard_result *result)
 		reply_bytes(op, result->reply);
 }
 
+/* Answers with the first bytes, and keeps what was fetched ahead. */
+static void take_chunk(struct read *read, const shard_reply *bytes)
+{
+	struct handle *handle = read->handle;
+	size_t len = bytes->len < read->size ? bytes->len : read->size;
+	fuse_req_t req = op_answer(&read->op);
+
+	if (bytes->len > len) {
+		buffer_unref(handle->chunk);
+		handle->chunk = buffer_create(bytes->str, bytes->len);
+		handle->chunk_at = read->offset;
+	}
+	handle->next_read = read->offset + len;
+	if (req)
+		fuse_reply_buf(req, bytes->str, len);
+}
+
 static void version_came(struct op *op, const shard_result *result)
 {
 	struct read *read = (struct read *)op;
@@ -98,22 +117,34 @@ static void version_came(struct op *op, const shard_result *result)
 		op_error(op, EIO);
 		return;
 	}
-	const shard_reply *length = &reply->element[0];
+	const shard_reply *length = &reply->element[0], *bytes = &reply->element[1];
 	if (length->type == SHARD_REPLY_ERROR)
 		op_error(op, errors_of_reply(length));
 	else if (length->type != SHARD_REPLY_INTEGER || (size_t)length->integer != read->handle->now.size)
 		op_error(op, ESTALE);
+	else if (bytes->type != SHARD_REPLY_STRING)
+		op_error(op, EIO);
 	else
-		reply_bytes(op, &reply->element[1]);
+		take_chunk(read, bytes);
 }
 
-static void submit_range(struct read *read, bool versioned)
+/* Whether the chunk has all that is asked for. */
+static bool in_chunk(const struct read *read)
+{
+	const struct handle *handle = read->handle;
+	size_t end = read->offset + read->size < handle->now.size ? read->offset + read->size : handle->now.size;
+
+	return handle->chunk && read->offset >= handle->chunk_at && read->offset < end &&
+	       end <= handle->chunk_at + buffer_size(handle->chunk);
+}
+
+static void submit_range(struct read *read, size_t size, bool versioned)
 {
 	struct words words[2] = {0};
 	char first[24], last[24];
 
 	snprintf(first, sizeof(first), "%zu", read->offset);
-	snprintf(last, sizeof(last), "%zu", read->offset + read->size - 1);
+	snprintf(last, sizeof(last), "%zu", read->offset + size - 1);
 	words_text(&words[0], "STRLEN");
 	words_key(&words[0], &read->op);
 	words_text(&words[1], "GETRANGE");
@@ -126,20 +157,34 @@ static void submit_range(struct read *read, bool versioned)
 		op_submit(&read->op, &words[1], NULL, range_came);
 }
 
+static void read_large(struct read *read)
+{
+	struct handle *handle = read->handle;
+	bool sequential = read->offset == handle->next_read && read->size < CHUNK;
+
+	handle->started = true;
+	if (!in_chunk(read)) {
+		submit_range(read, sequential ? CHUNK : read->size, true);
+		return;
+	}
+	fuse_req_t req = op_answer(&read->op);
+	handle->next_read = read->offset + read->size;
+	if (req)
+		reply_buffer(req, handle->chunk, read->offset - handle->chunk_at, read->size);
+}
+
 static void read_known(struct read *read)
 {
 	struct handle *handle = read->handle;
 
 	if (handle->writes && handle->now.changes != handle->inode->changes)
-		submit_range(read, false); /* it sees its own writes */
+		submit_range(read, read->size, false); /* it sees its own writes */
 	else if (handle->now.value)
 		reply_version(read);
 	else if (handle->now.size <= LOAD_MAX)
 		op_submit_key(&read->op, "GET", value_came);
-	else {
-		handle->started = true;
-		submit_range(read, true);
-	}
+	else
+		read_large(read);
 }
 
 static void looked(struct op *op, int error)
@@ -165,11 +210,11 @@ static void start(struct read *read)
 	struct handle *handle = read->handle;
 	struct inode *inode = handle->inode;
 
-	if (!handle_needs_look(handle, read->offset)) {
-		read_known(read);
-	} else if (pending_visible(inode)) {
+	if (pending_visible(inode) && (handle->writes || handle_needs_look(handle, read->offset))) {
 		handle_take(handle, inode->pending->t.buffer);
 		reply_version(read);
+	} else if (!handle_needs_look(handle, read->offset)) {
+		read_known(read);
 	} else if (!inode->gone) {
 		probe_start(&read->op, looked);
 	} else if (handle->now.value) {

@@ -122,17 +122,26 @@ static void resize_through(struct setattr *set, struct handle *handle)
 		resized(&set->op, 0);
 }
 
+static void resize_removed(struct setattr *set)
+{
+	enum transaction_step step;
+	resized(&set->op, transaction_resize(&set->op.inode->pending->t, set->size, &step));
+}
+
 static void resize(struct setattr *set, struct handle *handle)
 {
+	struct inode *inode = set->op.inode;
 	bool begins = handle && handle->writes && !handle->appends && (handle->pending || set->size == 0);
 
 	set->op.keeps_on = true;
 	if (set->size > TRANSACTION_VALUE_MAX)
 		op_error(&set->op, EFBIG);
+	else if (inode->gone && inode->pending)
+		resize_removed(set);
 	else if (begins)
 		resize_through(set, handle);
 	else
-		pending_publish(set->op.inode, &set->op, published);
+		pending_publish(inode, &set->op, published);
 }
 
 /* ---- the rest ---- */

@@ -87,6 +87,20 @@ static void write_pending(fuse_req_t req, struct handle *handle, const char *dat
 		fuse_reply_write(req, size);
 }
 
+/* The key was removed or replaced: all who have the file open share what the transaction holds in memory. */
+static void write_removed(fuse_req_t req, struct handle *handle, const char *data, size_t size, off_t offset)
+{
+	struct transaction *t = &handle->inode->pending->t;
+	enum transaction_step step;
+	size_t at = handle->appends ? buffer_size(t->buffer) : (size_t)offset;
+	int error = transaction_write(t, at, data, size, &step);
+
+	if (error)
+		fuse_reply_err(req, error);
+	else
+		fuse_reply_write(req, size);
+}
+
 /* ---- straight to the server ---- */
 
 /* What went past a transaction on the same inode is in its value too, or its next SET would take it back. */
@@ -189,6 +203,8 @@ void write_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, 
 
 	if (!size)
 		fuse_reply_write(req, 0);
+	else if (handle->inode->gone && handle->inode->pending)
+		write_removed(req, handle, data, size, offset);
 	else if ((size_t)offset > TRANSACTION_VALUE_MAX - size && !handle->appends)
 		fuse_reply_err(req, EFBIG);
 	else if (handle->pending && !handle->appends)
