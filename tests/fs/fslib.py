@@ -123,7 +123,14 @@ class Mount:
 
     def unmount(self):
         """Ends it as a user does. Returns the daemon's exit status."""
-        run(["fusermount3", "-u", self.path])
+
+        def done():
+            result = run(["fusermount3", "-u", self.path])
+            if result.status != 0 and "busy" not in result.err:  # a stranger's df may be in it for a moment
+                raise Failure(f"fusermount3 -u: {result}")
+            return result.status == 0
+
+        wait_until(done, 5, "fusermount3 -u")
         return self.wait()
 
     def end(self):
