@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/text.h"
+#include "base/strbuf.h"
 #include "client/internal.h"
 
 #define RETRY_MIN 10   /* ms between attempts to connect to one node ... */

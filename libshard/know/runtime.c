@@ -19,7 +19,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#include "base/text.h"
+#include "base/strbuf.h"
 
 #define LOCAL_CLUSTER "local-cluster"
 #define LOCAL_CLUSTER_MAX 4096
@@ -36,16 +36,16 @@ static const char *from_environment(const char *name)
 static char *runtime_path(void)
 {
 	const char *base = from_environment("XDG_RUNTIME_DIR");
-	struct text path = {0};
+	struct strbuf path = {0};
 
 	if (base && *base == '/') {
-		text_string(&path, base);
-		text_string(&path, "/shard");
+		strbuf_string(&path, base);
+		strbuf_string(&path, "/shard");
 	} else {
-		text_string(&path, "/tmp/shard-");
-		text_number(&path, geteuid());
+		strbuf_string(&path, "/tmp/shard-");
+		strbuf_number(&path, geteuid());
 	}
-	return text_take(&path);
+	return strbuf_take(&path);
 }
 
 static bool is_ours(const struct stat *st)

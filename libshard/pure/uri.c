@@ -3,12 +3,13 @@
 
 #include <limits.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/un.h>
 
-#include "base/text.h"
+#include "base/strbuf.h"
 #include "pure/addr.h"
 
 /* A URI that is being parsed. What goes wrong is told without a word of the text: any part may hold a secret. */
@@ -72,14 +73,14 @@ static int decode(struct parser *p, const char *what, struct shard__text text, c
 	return SHARD_OK;
 }
 
-static void encode(struct text *out, const char *text)
+static void encode(struct strbuf *out, const char *text)
 {
 	for (; *text; text++) {
 		unsigned char c = (unsigned char)*text;
 		bool plain = (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || strchr("-._~/", c);
 		char escaped[3] = {'%', "0123456789ABCDEF"[c >> 4], "0123456789ABCDEF"[c & 15]};
 
-		text_bytes(out, plain ? text : escaped, plain ? 1 : 3);
+		strbuf_bytes(out, plain ? text : escaped, plain ? 1 : 3);
 	}
 }
 
@@ -262,29 +263,29 @@ void shard_uri_free(shard_uri *uri)
 
 /* ---- writing ---- */
 
-static void write_seeds(struct text *out, const shard_uri *uri)
+static void write_seeds(struct strbuf *out, const shard_uri *uri)
 {
 	for (size_t i = 0; i < uri->seed_count; i++) {
 		const shard_endpoint *seed = &uri->seed[i];
 		bool brackets = strchr(seed->host, ':');
 
-		text_string(out, i ? "," : "");
-		text_string(out, brackets ? "[" : "");
-		text_string(out, seed->host);
-		text_string(out, brackets ? "]:" : ":");
-		text_number(out, seed->port);
+		strbuf_string(out, i ? "," : "");
+		strbuf_string(out, brackets ? "[" : "");
+		strbuf_string(out, seed->host);
+		strbuf_string(out, brackets ? "]:" : ":");
+		strbuf_number(out, seed->port);
 	}
 	if (uri->db) {
-		text_string(out, "/");
-		text_number(out, (unsigned long)uri->db);
+		strbuf_string(out, "/");
+		strbuf_number(out, (unsigned long)uri->db);
 	}
 }
 
 char *shard_uri_public(const shard_uri *uri)
 {
-	struct text out = {0};
+	struct strbuf out = {0};
 
-	text_string(&out, schemes[uri->scheme].prefix);
+	strbuf_string(&out, schemes[uri->scheme].prefix);
 	if (uri->scheme == SHARD_SCHEME_UNIX)
 		encode(&out, uri->seed[0].host);
 	else if (uri->scheme == SHARD_SCHEME_TWEMPROXY)
@@ -292,8 +293,8 @@ char *shard_uri_public(const shard_uri *uri)
 	else
 		write_seeds(&out, uri);
 	if (uri->pool) {
-		text_string(&out, "#");
+		strbuf_string(&out, "#");
 		encode(&out, uri->pool);
 	}
-	return text_take(&out);
+	return strbuf_take(&out);
 }

@@ -3,25 +3,25 @@
  * Text that is put together. Not with stdio: its first use costs a
  * short-lived program more than all the rest of its way to the server.
  */
-#ifndef SHARD_BASE_TEXT_H
-#define SHARD_BASE_TEXT_H
+#ifndef SHARD_BASE_STRBUF_H
+#define SHARD_BASE_STRBUF_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-struct text {
+struct strbuf {
 	char *at;
 	size_t len, room;
 	bool failed; /* out of memory: what is appended from then on is dropped */
 };
 
-void text_bytes(struct text *text, const char *bytes, size_t len);
-void text_string(struct text *text, const char *string);
-void text_number(struct text *text, unsigned long n);
+void strbuf_bytes(struct strbuf *buf, const char *bytes, size_t len);
+void strbuf_string(struct strbuf *buf, const char *string);
+void strbuf_number(struct strbuf *buf, unsigned long n);
 
-/* The NUL-terminated whole, malloc'ed; NULL when out of memory. TEXT is empty then. */
-char *text_take(struct text *text);
+/* The NUL-terminated whole, malloc'ed; NULL when out of memory. BUF is empty then. */
+char *strbuf_take(struct strbuf *buf);
 
 /* Decimal digits of N, and 16 hex digits of N, without a NUL. They return the end. */
 char *write_decimal(char *out, unsigned long n);
