@@ -66,9 +66,14 @@ void run_for(unsigned ms);
 
 #define until(condition)                                                                                               \
 	do {                                                                                                           \
-		for (uint64_t end_ = now_ms() + PATIENCE_MS; !(condition); turn(10))                                   \
+		uint64_t end_ = now_ms() + PATIENCE_MS;                                                                \
+		for (;;) {                                                                                             \
+			if (condition)                                                                                 \
+				break;                                                                                 \
 			if (now_ms() > end_)                                                                           \
 				blame(__FILE__, __LINE__, "never came true: %s", #condition);                          \
+			turn(10);                                                                                      \
+		}                                                                                                      \
 	} while (0)
 
 /* Fails the test: the message and the transcript of the nodes. */

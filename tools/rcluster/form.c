@@ -85,7 +85,7 @@ static bool is_too_old(const struct ask *ask)
 static int add_slots(shard_client *client, const struct layout *layout, char why[WHY_SIZE])
 {
 	struct ask *ask = allocate(layout->masters, sizeof(*ask));
-	char(*range)[2][8] = allocate(layout->masters, sizeof(*range));
+	char(*range)[2][12] = allocate(layout->masters, sizeof(*range));
 	int failed = -1;
 
 	for (unsigned i = 0; i < layout->masters; i++) {
