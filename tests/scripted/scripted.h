@@ -64,13 +64,27 @@ void turn(int wait_ms);   /* one turn of the client and the nodes */
 void settle(void);        /* turns until nobody has anything to do */
 void run_for(unsigned ms);
 
+/*
+ * For how long the machine kept this process waiting since the test began:
+ * what a time may take is lengthened by so much.
+ */
+unsigned late_ms(void);
+/* From BEGAN to now it took LOW to HIGH milliseconds. */
+#define want_time(began, low, high) check_time(__FILE__, __LINE__, "it", now_ms() - (began), low, high)
+/* The same of a request; waits for its end. */
+#define want_took(ask, low, high)                                                                                      \
+	do {                                                                                                           \
+		want_done(ask);                                                                                        \
+		check_time(__FILE__, __LINE__, said(ask), (ask)->ended - (ask)->began, low, high);                     \
+	} while (0)
+
 #define until(condition)                                                                                               \
 	do {                                                                                                           \
-		uint64_t end_ = now_ms() + PATIENCE_MS;                                                                \
+		uint64_t began_ = now_ms();                                                                            \
 		for (;;) {                                                                                             \
 			if (condition)                                                                                 \
 				break;                                                                                 \
-			if (now_ms() > end_)                                                                           \
+			if (now_ms() - began_ > PATIENCE_MS + late_ms())                                               \
 				blame(__FILE__, __LINE__, "never came true: %s", #condition);                          \
 			turn(10);                                                                                      \
 		}                                                                                                      \
@@ -233,6 +247,7 @@ void expect_words(const char *file, int line, struct node *node, const char *con
 struct node *expect_anywhere(const char *file, int line, const char *const argv[]);
 void expect_quiet(const char *file, int line, struct node *node, unsigned ms);
 void want_end(const char *file, int line, struct ask *ask);
+void check_time(const char *file, int line, const char *what, uint64_t took, unsigned low, unsigned high);
 void want_reply(const char *file, int line, struct ask *ask, shard_reply_type type, const char *text, long long n);
 void want_elements(const char *file, int line, struct ask *ask, size_t count);
 void want_failure(const char *file, int line, struct ask *ask, int code);

@@ -319,13 +319,13 @@ static void play(void)
 {
 	static struct request requests[REQUESTS];
 	struct ask *sent[REQUESTS];
-	uint64_t end = now_ms() + 20000;
+	uint64_t end = now_ms() + 60000;
 	unsigned lost = 0;
 
 	cluster_init();
 	open_requests = faults = 0;
 	on_call(NULL, "", member, NULL);
-	options.timeout_ms = 10000;
+	options.timeout_ms = 60000;
 	start("0-4095 n0; 4096-8191 n1; 8192-12287 n2; 12288-16383 n3");
 	for (int next = 0, checked = 0; checked < REQUESTS; turn(1)) {
 		while (next < REQUESTS && open_requests < DEPTH) {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The client, the loop, the transcript. */
 #include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <time.h>
 
 #include "scripted.h"
@@ -23,6 +25,65 @@ uint64_t now_ms(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* ---- what the machine withheld ---- */
+
+#define NAP_MS 5
+
+static atomic_uint naps_late; /* ms by which naps took longer than they should */
+static unsigned naps_late_before;
+static unsigned turns_late;
+static uint64_t turn_ended;
+
+static void *nap(void *ctx)
+{
+	for (;;) {
+		struct timespec t = {.tv_nsec = NAP_MS * 1000000};
+		uint64_t began_nap = now_ms(), took;
+
+		nanosleep(&t, NULL);
+		took = now_ms() - began_nap;
+		if (took > NAP_MS + 2)
+			naps_late += (unsigned)(took - NAP_MS);
+	}
+	return NULL;
+}
+
+static void watch_lateness(void)
+{
+	static bool watching;
+	pthread_t thread;
+
+	if (!watching && pthread_create(&thread, NULL, nap, NULL) == 0)
+		watching = true;
+	naps_late_before = naps_late;
+	turns_late = 0;
+	turn_ended = 0;
+}
+
+/* A turn may take WAIT_MS; between turns nothing takes long. */
+static void note_turn(uint64_t turn_began, unsigned wait_ms)
+{
+	uint64_t now = now_ms();
+
+	if (now - turn_began > wait_ms + 2)
+		turns_late += (unsigned)(now - turn_began) - wait_ms;
+	if (turn_ended && turn_began - turn_ended > 2)
+		turns_late += (unsigned)(turn_began - turn_ended);
+	turn_ended = now;
+}
+
+unsigned late_ms(void)
+{
+	return turns_late + (naps_late - naps_late_before);
+}
+
+void check_time(const char *file, int line, const char *what, uint64_t took, unsigned low, unsigned high)
+{
+	if (took + 5 < low || took > high + late_ms())
+		blame(file, line, "%s: took %llu ms, expected %u to %u (+ %u that the machine was late)", what,
+		      (unsigned long long)took, low, high, late_ms());
 }
 
 /* ---- the transcript ---- */
@@ -80,6 +141,7 @@ int world_setup(void **state)
 {
 	transcript_clear();
 	layout_reset();
+	watch_lateness();
 	client = NULL;
 	if (nodes_open() < 0)
 		return -1;
@@ -160,6 +222,7 @@ void stop(void)
 static bool look(int wait_ms)
 {
 	struct pollfd fds[2] = {{.fd = nodes_fd(), .events = POLLIN}, {.fd = -1, .events = POLLIN}};
+	uint64_t turn_began = now_ms();
 	int ready;
 
 	if (client)
@@ -168,6 +231,7 @@ static bool look(int wait_ms)
 	if (fds[1].revents)
 		shard_client_process(client);
 	nodes_step();
+	note_turn(turn_began, ready > 0 ? 0 : (unsigned)wait_ms);
 	return ready > 0;
 }
 
@@ -220,17 +284,17 @@ static void join(const char *const argv[], const size_t lens[], char *text, size
 
 static struct command *next_command(struct node *node, unsigned ms)
 {
-	uint64_t end = now_ms() + ms;
+	uint64_t begin = now_ms();
 	struct command *command;
 
-	while (!(command = node_unexpected(node)) && now_ms() <= end)
+	while (!(command = node_unexpected(node)) && now_ms() - begin <= ms)
 		turn(10);
 	return command;
 }
 
 void expect_words(const char *file, int line, struct node *node, const char *const argv[], const size_t lens[])
 {
-	struct command *command = next_command(node, PATIENCE_MS);
+	struct command *command = next_command(node, PATIENCE_MS + late_ms());
 	char wanted[1024], came[1024];
 
 	join(argv, lens, wanted, sizeof(wanted));
@@ -244,7 +308,7 @@ void expect_words(const char *file, int line, struct node *node, const char *con
 
 struct node *expect_anywhere(const char *file, int line, const char *const argv[])
 {
-	struct command *command = next_command(NULL, PATIENCE_MS);
+	struct command *command = next_command(NULL, PATIENCE_MS + late_ms());
 	char wanted[1024], came[1024];
 
 	join(argv, NULL, wanted, sizeof(wanted));
