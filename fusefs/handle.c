@@ -53,6 +53,7 @@ void handle_drop(struct handle *handle)
 	buffer_unref(handle->now.value);
 	buffer_unref(handle->newer.value);
 	buffer_unref(handle->chunk);
+	free(handle->edge);
 	inode_drop(handle->inode);
 	free(handle);
 }
@@ -83,13 +84,14 @@ static void set(struct version *version, struct buffer *value, size_t size, uint
 {
 	buffer_ref(value);
 	buffer_unref(version->value);
-	*version = (struct version){value, size, at, changes, true};
+	*version = (struct version){.value = value, .size = size, .at = at, .changes = changes, .known = true};
 }
 
 static void drop_chunk(struct handle *handle)
 {
 	buffer_unref(handle->chunk);
 	handle->chunk = NULL;
+	handle->edge_len = 0;
 }
 
 static void take_newer(struct handle *handle)
@@ -146,6 +148,30 @@ const struct version *handle_any_version(const struct inode *inode)
 		if (handle->now.value)
 			return &handle->now;
 	return NULL;
+}
+
+void handle_read(struct handle *handle, size_t offset, const char *bytes, size_t len)
+{
+	handle->next_read = offset + len;
+	if (!len || offset + len != handle->now.size)
+		return;
+	if (!handle->edge)
+		handle->edge = malloc(HANDLE_EDGE);
+	if (!handle->edge)
+		return;
+	handle->edge_len = len < HANDLE_EDGE ? len : HANDLE_EDGE;
+	memcpy(handle->edge, bytes + len - handle->edge_len, handle->edge_len);
+}
+
+void handle_grew(struct handle *handle, size_t offset, const char *bytes, size_t len, size_t size)
+{
+	uint64_t changes = handle->inode->changes;
+
+	drop_chunk(handle);
+	set(&handle->now, NULL, offset + len, fs_now_ms(), changes);
+	handle->now.ranges = true;
+	handle_read(handle, offset, bytes, len);
+	set(&handle->newer, NULL, size, fs_now_ms(), changes);
 }
 
 void handle_take(struct handle *handle, struct buffer *value)

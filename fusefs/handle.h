@@ -12,12 +12,16 @@
 #include "fs.h"
 #include "pending.h"
 
+/* How much of the end of a version that is not loaded whole is remembered. */
+#define HANDLE_EDGE 4096
+
 struct version {
 	struct buffer *value; /* all of it; or NULL */
 	size_t size;
 	uint64_t at;          /* when it came, in ms */
 	uint64_t changes;     /* inode->changes at that time */
 	bool known;
+	bool ranges;          /* it is read piece by piece, whatever its size */
 };
 
 struct handle {
@@ -33,6 +37,8 @@ struct handle {
 	struct buffer *chunk; /* of a version that is not loaded whole: what was fetched ahead; or NULL */
 	size_t chunk_at;
 	size_t next_read;     /* where a sequential reader goes on */
+	char *edge;           /* the last bytes of such a version, once they were read; or NULL */
+	size_t edge_len;
 };
 
 /* FLAGS are open()'s. With a hold; NULL when out of memory. */
@@ -57,6 +63,12 @@ void handle_all_saw(struct inode *inode, const struct sight *sight);
 
 /* What an open file still shows of INODE, whose key is gone; NULL where nobody has loaded it. */
 const struct version *handle_any_version(const struct inode *inode);
+
+/* Bytes of a version that is not loaded whole were read. */
+void handle_read(struct handle *handle, size_t offset, const char *bytes, size_t len);
+
+/* The version goes on: LEN bytes at OFFSET were read. It is read piece by piece from here on; SIZE is known of. */
+void handle_grew(struct handle *handle, size_t offset, const char *bytes, size_t len, size_t size);
 
 /* Takes up VALUE (a reference is taken) as a version of its own. */
 void handle_take(struct handle *handle, struct buffer *value);

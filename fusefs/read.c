@@ -3,6 +3,7 @@
  * READ.
  */
 #include "ops.h"
+#include "read.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -14,13 +15,6 @@
 #define LOAD_MAX ((size_t)4 << 20)
 /* What is fetched for a sequential reader of a larger one. */
 #define CHUNK ((size_t)1 << 20)
-
-struct read {
-	struct op op;
-	struct handle *handle; /* held */
-	size_t size;
-	size_t offset;
-};
 
 static void finish(struct op *op)
 {
@@ -48,6 +42,14 @@ static void reply_version(struct read *read)
 	read->handle->started = true;
 	if (req)
 		reply_buffer(req, read->handle->now.value, read->offset, read->size);
+}
+
+static void reply_end(struct op *op)
+{
+	fuse_req_t req = op_answer(op);
+
+	if (req)
+		fuse_reply_buf(req, "", 0);
 }
 
 static void reply_bytes(struct op *op, const shard_reply *reply)
@@ -89,6 +91,38 @@ static void range_came(struct op *op, const shard_result *result)
 		reply_bytes(op, result->reply);
 }
 
+void read_submit_versioned(struct read *read, size_t first, size_t last, op_step step)
+{
+	struct words words[2] = {0};
+	char from[24], to[24];
+
+	snprintf(from, sizeof(from), "%zu", first);
+	snprintf(to, sizeof(to), "%zu", last);
+	words_text(&words[0], "STRLEN");
+	words_key(&words[0], &read->op);
+	words_text(&words[1], "GETRANGE");
+	words_key(&words[1], &read->op);
+	words_text(&words[1], from);
+	words_text(&words[1], to);
+	op_submit_multi(&read->op, 2, words, step);
+}
+
+bool read_versioned(struct op *op, const shard_result *result, size_t *length, const shard_reply **bytes)
+{
+	const shard_reply *reply = result->reply;
+
+	if (op_failed(op, result))
+		return false;
+	bool pair = reply->type == SHARD_REPLY_ARRAY && reply->len == 2;
+	if (pair && reply->element[0].type == SHARD_REPLY_INTEGER && reply->element[1].type == SHARD_REPLY_STRING) {
+		*length = (size_t)reply->element[0].integer;
+		*bytes = &reply->element[1];
+		return true;
+	}
+	op_error(op, pair && reply->element[0].type == SHARD_REPLY_ERROR ? errors_of_reply(&reply->element[0]) : EIO);
+	return false;
+}
+
 /* Answers with the first bytes, and keeps what was fetched ahead. */
 static void take_chunk(struct read *read, const shard_reply *bytes)
 {
@@ -101,7 +135,7 @@ static void take_chunk(struct read *read, const shard_reply *bytes)
 		handle->chunk = buffer_create(bytes->str, bytes->len);
 		handle->chunk_at = read->offset;
 	}
-	handle->next_read = read->offset + len;
+	handle_read(handle, read->offset, bytes->str, len);
 	if (req)
 		fuse_reply_buf(req, bytes->str, len);
 }
@@ -109,23 +143,15 @@ static void take_chunk(struct read *read, const shard_reply *bytes)
 static void version_came(struct op *op, const shard_result *result)
 {
 	struct read *read = (struct read *)op;
-	const shard_reply *reply = result->reply;
+	const shard_reply *bytes;
+	size_t length;
 
-	if (op_failed(op, result))
+	if (!read_versioned(op, result, &length, &bytes))
 		return;
-	if (reply->type != SHARD_REPLY_ARRAY || reply->len != 2) {
-		op_error(op, EIO);
-		return;
-	}
-	const shard_reply *length = &reply->element[0], *bytes = &reply->element[1];
-	if (length->type == SHARD_REPLY_ERROR)
-		op_error(op, errors_of_reply(length));
-	else if (length->type != SHARD_REPLY_INTEGER || (size_t)length->integer != read->handle->now.size)
-		op_error(op, ESTALE);
-	else if (bytes->type != SHARD_REPLY_STRING)
-		op_error(op, EIO);
-	else
+	if (length == read->handle->now.size)
 		take_chunk(read, bytes);
+	else
+		op_error(op, ESTALE);
 }
 
 /* Whether the chunk has all that is asked for. */
@@ -138,23 +164,32 @@ static bool in_chunk(const struct read *read)
 	       end <= handle->chunk_at + buffer_size(handle->chunk);
 }
 
-static void submit_range(struct read *read, size_t size, bool versioned)
+static void submit_range(struct read *read)
 {
-	struct words words[2] = {0};
+	struct words words = {0};
 	char first[24], last[24];
 
 	snprintf(first, sizeof(first), "%zu", read->offset);
-	snprintf(last, sizeof(last), "%zu", read->offset + size - 1);
-	words_text(&words[0], "STRLEN");
-	words_key(&words[0], &read->op);
-	words_text(&words[1], "GETRANGE");
-	words_key(&words[1], &read->op);
-	words_text(&words[1], first);
-	words_text(&words[1], last);
-	if (versioned)
-		op_submit_multi(&read->op, 2, words, version_came);
-	else
-		op_submit(&read->op, &words[1], NULL, range_came);
+	snprintf(last, sizeof(last), "%zu", read->offset + read->size - 1);
+	words_text(&words, "GETRANGE");
+	words_key(&words, &read->op);
+	words_text(&words, first);
+	words_text(&words, last);
+	op_submit(&read->op, &words, NULL, range_came);
+}
+
+static void reply_chunk(struct read *read)
+{
+	struct handle *handle = read->handle;
+	size_t at = read->offset - handle->chunk_at;
+	size_t there = buffer_size(handle->chunk) - at;
+	size_t len = read->size < there ? read->size : there;
+	const char *bytes = buffer_map(handle->chunk, at + len) + at;
+	fuse_req_t req = op_answer(&read->op);
+
+	handle_read(handle, read->offset, bytes, len);
+	if (req)
+		fuse_reply_buf(req, bytes, len);
 }
 
 static void read_large(struct read *read)
@@ -163,14 +198,12 @@ static void read_large(struct read *read)
 	bool sequential = read->offset == handle->next_read && read->size < CHUNK;
 
 	handle->started = true;
-	if (!in_chunk(read)) {
-		submit_range(read, sequential ? CHUNK : read->size, true);
-		return;
-	}
-	fuse_req_t req = op_answer(&read->op);
-	handle->next_read = read->offset + read->size;
-	if (req)
-		reply_buffer(req, handle->chunk, read->offset - handle->chunk_at, read->size);
+	if (in_chunk(read))
+		reply_chunk(read);
+	else if (read->offset < handle->now.size)
+		read_submit_versioned(read, read->offset, read->offset + (sequential ? CHUNK : read->size) - 1, version_came);
+	else
+		reply_end(&read->op);
 }
 
 static void read_known(struct read *read)
@@ -178,10 +211,12 @@ static void read_known(struct read *read)
 	struct handle *handle = read->handle;
 
 	if (handle->writes && handle->now.changes != handle->inode->changes)
-		submit_range(read, read->size, false); /* it sees its own writes */
+		submit_range(read); /* it sees its own writes */
+	else if (follow_wanted(read))
+		follow_start(read);
 	else if (handle->now.value)
 		reply_version(read);
-	else if (handle->now.size <= LOAD_MAX)
+	else if (handle->now.size <= LOAD_MAX && !handle->now.ranges)
 		op_submit_key(&read->op, "GET", value_came);
 	else
 		read_large(read);

@@ -97,9 +97,31 @@ print(os.read(f, 10))
         self.assertEqual(out, f"50000 {{{ord('a')}}}\n" + "b'bbbbbbbbbb'\n")
 
     def test_tail_f_follows_appends(self):
-        self.set("log", "one\n")
-        out = self.ok("timeout 3 tail -f -s 0.1 log & sleep 0.5; echo two >> log; sleep 0.3; echo three >> log; wait")
-        self.assertEqual(out, b"one\ntwo\nthree\n")
+        for size in (0, 100, 65530, 300_000, 5_000_000):
+            self.set("log", b"x" * size + b"\none\n")
+            out = self.ok(
+                "timeout 2 tail -n 1 -f -s 0.05 log & sleep 0.5; echo two >> log; sleep 0.3; echo three >> log; "
+                "sleep 0.3; head -c 100000 /dev/zero | tr '\\0' y >> log; wait"
+            )
+            self.assertEqual(out, b"one\ntwo\nthree\n" + b"y" * 100_000, size)
+
+    def test_the_end_is_the_end_where_the_value_was_replaced(self):
+        for size in (10, 100_000, 5_000_000):
+            self.set("k", b"a" * size)
+            self.set("longer", b"b" * (size + 5000))
+            out = self.mount.python(
+                """
+import os
+f = os.open("k", os.O_RDONLY)
+n = 0
+while part := os.read(f, 1 << 20):
+    n += len(part)
+os.rename("longer", "k")
+g = os.open("k", os.O_RDONLY)
+print(n, os.fstat(g).st_size - n, len(os.read(f, 100)))
+"""
+            )
+            self.assertEqual(out, f"{size} 5000 0\n")
 
     def test_large_values_that_change_size_are_stale(self):
         self.set("k", b"a" * 5_000_000)
