@@ -19,6 +19,7 @@
 
 #define COUNT 1000
 #define CURSOR_SIZE 24
+#define HASH_RUN 16
 #define RETRY_MS 100
 
 enum source_state {
@@ -95,13 +96,10 @@ static bool grow(struct seen *seen)
 }
 
 /* 1: new; 0: seen before; -1: no memory. */
-static int add_seen(struct seen *seen, const char *key, size_t len)
+static int add_hash(struct seen *seen, uint64_t hash)
 {
-	uint64_t hash = XXH3_64bits(key, len);
 	size_t at;
 
-	if (!hash)
-		hash = 1;
 	if (seen->used * 4 >= seen->size * 3 && !grow(seen))
 		return -1;
 	for (at = hash & (seen->size - 1); seen->cell[at]; at = (at + 1) & (seen->size - 1))
@@ -550,13 +548,25 @@ static bool filter(shard_scan *scan, shard_reply *keys)
 
 	if (scan->duplicates)
 		return true;
-	for (size_t i = 0; i < keys->len; i++) {
-		int fresh = add_seen(&scan->seen, key[i].str, key[i].len);
+	for (size_t from = 0; from < keys->len; from += HASH_RUN) {
+		size_t run = keys->len - from < HASH_RUN ? keys->len - from : HASH_RUN;
+		uint64_t hash[HASH_RUN];
 
-		if (fresh < 0)
-			return false;
-		if (fresh)
-			key[kept++] = key[i];
+		/* A cell is a miss of the caches: many at once cost hardly more than one. */
+		for (size_t i = 0; i < run; i++) {
+			hash[i] = XXH3_64bits(key[from + i].str, key[from + i].len);
+			hash[i] += !hash[i];
+			if (scan->seen.cell)
+				__builtin_prefetch(&scan->seen.cell[hash[i] & (scan->seen.size - 1)], 1);
+		}
+		for (size_t i = 0; i < run; i++) {
+			int fresh = add_hash(&scan->seen, hash[i]);
+
+			if (fresh < 0)
+				return false;
+			if (fresh)
+				key[kept++] = key[from + i];
+		}
 	}
 	keys->len = kept;
 	return true;
