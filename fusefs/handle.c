@@ -69,6 +69,13 @@ void handle_close(struct handle *handle)
 	handle_drop(handle);
 }
 
+void handle_abandon(struct handle *handle)
+{
+	if (handle->pending)
+		pending_abandon(handle->pending);
+	handle_close(handle);
+}
+
 int handle_begin(struct handle *handle, enum transaction_origin origin)
 {
 	int error = pending_open(handle->fs, handle->inode, origin);

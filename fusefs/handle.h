@@ -49,6 +49,9 @@ void handle_drop(struct handle *handle); /* NULL is fine */
 /* The kernel has let go of it: ends its transaction, and drops it. */
 void handle_close(struct handle *handle);
 
+/* The same for one that nobody has got: the open() failed, so it must not truncate. */
+void handle_abandon(struct handle *handle);
+
 /* Takes part in the inode's transaction. 0 or an errno. */
 int handle_begin(struct handle *handle, enum transaction_origin origin);
 

@@ -29,7 +29,7 @@ static void reply_open(fuse_req_t req, struct handle *handle, struct fuse_file_i
 {
 	set_modes(fi, handle);
 	if (fuse_reply_open(req, fi))
-		handle_close(handle);
+		handle_abandon(handle);
 }
 
 /* ---- OPEN ---- */
@@ -53,7 +53,7 @@ static void open_known(fuse_req_t req, struct inode *inode, const struct sight *
 		return;
 	}
 	if (handle)
-		handle_close(handle);
+		handle_abandon(handle);
 	fuse_reply_err(req, error);
 }
 
@@ -125,7 +125,7 @@ static void created(fuse_req_t req, struct inode *inode, enum transaction_origin
 		error = handle_begin(handle, origin);
 	if (error) {
 		if (handle)
-			handle_close(handle);
+			handle_abandon(handle);
 		fuse_reply_err(req, error);
 		return;
 	}
@@ -134,7 +134,7 @@ static void created(fuse_req_t req, struct inode *inode, enum transaction_origin
 	lookup_entry(fs, inode, 0, true, &entry);
 	inode->lookups++;
 	if (fuse_reply_create(req, &entry, fi)) {
-		handle_close(handle);
+		handle_abandon(handle);
 		inode_forget(inode, 1);
 	}
 }

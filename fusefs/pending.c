@@ -74,6 +74,12 @@ void pending_close(struct pending *pending)
 	drop(pending);
 }
 
+void pending_abandon(struct pending *pending)
+{
+	if (pending->handles == 1 && !pending->storing)
+		transaction_abandon(&pending->t);
+}
+
 static void quiet(void *ctx)
 {
 	struct pending *pending = ctx;

@@ -39,6 +39,9 @@ struct pending {
 int pending_open(struct fs *fs, struct inode *inode, enum transaction_origin origin);
 void pending_close(struct pending *pending);
 
+/* Takes back a truncation that nobody has followed up. */
+void pending_abandon(struct pending *pending);
+
 /* Whether the value of the inode is what its transaction holds, not what the server does. */
 bool pending_visible(const struct inode *inode);
 

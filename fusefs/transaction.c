@@ -46,6 +46,11 @@ int transaction_truncate(struct transaction *t, bool by_open)
 	return 0;
 }
 
+void transaction_abandon(struct transaction *t)
+{
+	t->stored = t->serial;
+}
+
 static int take_late(struct transaction *t)
 {
 	int error = t->late;

@@ -62,6 +62,9 @@ void transaction_finish(struct transaction *t);
 /* Whether there is something that the server does not have. */
 bool transaction_dirty(const struct transaction *t);
 
+/* Nothing of it is wanted any more. */
+void transaction_abandon(struct transaction *t);
+
 /* 0 or an errno (EFBIG, ENOMEM, ENOSPC, a late error); then nothing has changed. */
 int transaction_truncate(struct transaction *t, bool by_open);
 int transaction_write(struct transaction *t, size_t offset, const void *data, size_t len,
