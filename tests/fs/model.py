@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""model.py MOUNT OTHER STEPS SEED: does the same random things in a mount and in a folder of another file system,
+"""model.py STEPS SEED OTHER MOUNT [MOUNT2]: does the same random things in a mount and in a folder of another file system,
 and fails where they differ.
 
 What differs by design is left out, or allowed: a reader keeps the version that it began, so no handle here is for
 reading alone; a file that was removed while it was open for writing in place shows what was loaded, or is stale.
+With two mounts of the same servers each thing is done on one of them, by path: what was not closed yet is shown by its
+own mount alone, and so is an empty file until its release, which comes after close().
 """
 
 import os
@@ -37,15 +39,16 @@ class Pair:
 
 
 class Model:
-    def __init__(self, mount, other, seed):
-        self.roots = [mount, other]
+    def __init__(self, seed, other, mounts):
+        self.mounts = mounts
+        self.roots = [mounts[0], other]
         self.rng = random.Random(seed)
         self.handles = []
         self.log = []
 
     def data(self):
-        size = self.rng.choice([0, 1, 5, 100, 4095, 4096, 4097, 8192, 65535, 65536, 70000, 150000])
-        return self.rng.randbytes(self.rng.randrange(size + 1) if self.rng.random() < 0.3 else size)
+        size = self.rng.choice([0] * (len(self.mounts) == 1) + [1, 5, 100, 4095, 4096, 4097, 8192, 65535, 65536, 70000, 150000])
+        return self.rng.randbytes(self.rng.randint(min(size, 1), size) if self.rng.random() < 0.3 else size)
 
     def size(self):
         return self.rng.choice([0, 0, 1, 7, 4096, 5000, 65536, 100001])
@@ -55,7 +58,8 @@ class Model:
 
     def both(self, what, call):
         """CALL(path function) in both places; results must be equal."""
-        self.log.append(what)
+        self.roots[0] = self.rng.choice(self.mounts)
+        self.log.append(f"{self.mounts.index(self.roots[0])}: {what}")
         results = [attempt(lambda root=root: call(lambda name: os.path.join(root, name))) for root in self.roots]
         self.compare(results)
 
@@ -109,7 +113,7 @@ class Model:
     # ---- by handle ----
 
     def open(self):
-        if len(self.handles) == HANDLES:
+        if len(self.handles) == HANDLES or len(self.mounts) > 1:
             return
         name = self.name()
         flags = self.rng.choice(
@@ -195,4 +199,4 @@ class Model:
 
 
 if __name__ == "__main__":
-    Model(sys.argv[1], sys.argv[2], int(sys.argv[4])).run(int(sys.argv[3]))
+    Model(int(sys.argv[2]), sys.argv[3], sys.argv[4:]).run(int(sys.argv[1]))
