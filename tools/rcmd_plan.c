@@ -54,8 +54,7 @@ void plan_make(struct plan *plan, const shard_args *command)
 	plan->per_node = !plan->command || stands_for_itself(plan->command);
 	if (!plan->command)
 		return;
-	plan->ranges =
-		shard_command_keys(plan->command, command->argc, command->argv, command->argvlen, plan->range);
+	plan->ranges = shard_command_keys(plan->command, command->argc, command->argv, command->argvlen, plan->range);
 	if (goes_to_each_master(plan)) {
 		plan->how.flags |= SHARD_EACH_MASTER;
 		plan->per_node = true;
@@ -83,7 +82,8 @@ static void on_keys(void *ctx, const shard_result *result)
 				 question->callback, question->ctx, NULL);
 
 	if (error)
-		question->callback(question->ctx, &(shard_result){.error = error, .message = "", .node = "", .slot = -1});
+		question->callback(question->ctx,
+				   &(shard_result){.error = error, .message = "", .node = "", .slot = -1});
 	args_free(&question->args);
 	free(question);
 }

@@ -12,9 +12,9 @@
 struct plan {
 	const shard_command *command; /* NULL: not in the table */
 	shard_key_range range[SHARD_KEY_RANGES_MAX];
-	int ranges;                   /* 0: no keys; -1: malformed, the server says how */
+	int ranges; /* 0: no keys; -1: malformed, the server says how */
 	shard_call how;
-	bool per_node;                /* each node's reply stands for itself */
+	bool per_node; /* each node's reply stands for itself */
 };
 
 /* Looks COMMAND up. how is ready but for a command that is not in the table: see plan_submit(). */

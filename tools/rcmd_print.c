@@ -43,10 +43,10 @@ static bool report_errors(const char *name, const shard_reply *reply, const shar
 	bool none = true;
 
 	if (reply->type == SHARD_REPLY_ERROR) {
-		cli_result_error(name, strlen(name), &(shard_result){.error = SHARD_ESERVER,
-								     .message = reply->str,
-								     .node = of->node,
-								     .slot = of->slot});
+		cli_result_error(
+			name, strlen(name),
+			&(shard_result){
+				.error = SHARD_ESERVER, .message = reply->str, .node = of->node, .slot = of->slot});
 		return false;
 	}
 	for (size_t i = 0; reply->type == SHARD_REPLY_ARRAY && i < reply->len; i++)

@@ -84,7 +84,7 @@ static void print_deleted(long long deleted)
 	out_finish(&out);
 }
 
-static int delete(struct rdel *rdel)
+static int delete (struct rdel *rdel)
 {
 	static const char *const names[] = {"key"};
 	bool input = words_are_input(&rdel->keys);
@@ -115,7 +115,7 @@ int main(int argc, char *argv[])
 	cli_start(argv);
 	cli_parse(&argp, argc, argv, 0, &rdel);
 	if (cli_connect_open(&rdel.connect, words_mode(&rdel.keys)))
-		status = delete(&rdel);
+		status = delete (&rdel);
 	cli_connect_close(&rdel.connect);
 	free(rdel.keys.word);
 	return status;

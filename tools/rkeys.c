@@ -97,10 +97,10 @@ static void on_batch(void *ctx, const shard_scan_batch *batch)
 	for (size_t i = 0; i < batch->count; i++)
 		list_key(rkeys, batch->keys[i].str, batch->keys[i].len);
 	if (batch->error) {
-		cli_result_error(NULL, 0, &(shard_result){.error = batch->error,
-							  .message = batch->message,
-							  .node = batch->node,
-							  .slot = -1});
+		cli_result_error(
+			NULL, 0,
+			&(shard_result){
+				.error = batch->error, .message = batch->message, .node = batch->node, .slot = -1});
 		rkeys->status = CLI_FAILED;
 	}
 	rkeys->done = batch->done || batch->error;

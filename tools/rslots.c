@@ -190,7 +190,8 @@ static int print_input(struct rslots *rslots, struct record_writer *writer)
 			out_flush(writer->out);
 			input_fill(&input);
 		} else if (next == INPUT_BROKEN) {
-			cli_error("record %llu: not complete: it does not end in NUL", (unsigned long long)input.number);
+			cli_error("record %llu: not complete: it does not end in NUL",
+				  (unsigned long long)input.number);
 			status = CLI_FAILED;
 		} else if (print_record(rslots, writer, &input, data, len)) {
 			status = CLI_FAILED;

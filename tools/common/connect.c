@@ -76,7 +76,8 @@ const char *cli_connect_hint(int error)
 {
 	bool unreachable = error == SHARD_ECONNECT || error == SHARD_ENOROUTE;
 
-	return recorded && unreachable ? "it is the local cluster of the last rcluster up: start it with rcluster up" : NULL;
+	return recorded && unreachable ? "it is the local cluster of the last rcluster up: start it with rcluster up"
+				       : NULL;
 }
 
 static char *copy_text(const char *text)
@@ -306,7 +307,8 @@ void cli_connect_close(struct cli_connect *connect)
 bool cli_once(struct cli_connect *connect, const char *thing, const shard_args *command, const shard_call *how,
 	      shard_callback callback, void *ctx)
 {
-	int error = shard_submit(connect->client, command->argc, command->argv, command->argvlen, how, callback, ctx, NULL);
+	int error =
+		shard_submit(connect->client, command->argc, command->argv, command->argvlen, how, callback, ctx, NULL);
 
 	if (!error)
 		error = shard_client_run(connect->client);

@@ -33,7 +33,7 @@ bool words_are_input(const struct words *words);
 enum cli_connect_mode words_mode(const struct words *words);
 
 /* The parsers that a tool's argp has as children, in the order of their inputs. */
-extern const struct argp_child format_children[]; /* 0: cli_connect_argp, 1: format_argp */
+extern const struct argp_child format_children[];  /* 0: cli_connect_argp, 1: format_argp */
 extern const struct argp_child connect_children[]; /* 0: cli_connect_argp */
 
 #endif

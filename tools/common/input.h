@@ -25,7 +25,7 @@ struct input {
 
 enum input_status {
 	INPUT_RECORD,
-	INPUT_MORE,  /* input_fill() is needed first */
+	INPUT_MORE, /* input_fill() is needed first */
 	INPUT_END,
 	INPUT_BROKEN /* the last record is not complete */
 };

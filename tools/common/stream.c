@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "stream.h"
 
-#include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/stat.h>
@@ -26,28 +24,13 @@ void stream_status(struct stream *stream, int status)
 
 /* ---- jobs ---- */
 
-static struct stream_job *take_job(struct stream *stream, size_t len)
-{
-	struct stream_job *job = stream->free;
-
-	if (job && len <= STREAM_SHORT)
-		stream->free = job->next;
-	else
-		job = cli_alloc(sizeof(*job) + (len > STREAM_SHORT ? len : STREAM_SHORT));
-	memset(job, 0, offsetof(struct stream_job, value));
-	return job;
-}
-
 struct stream_job *stream_job_new(struct stream *stream, const void *name, size_t len)
 {
-	struct stream_job *job = take_job(stream, len);
+	struct stream_job *job = job_new(&stream->pool, name, len);
 
 	job->stream = stream;
 	job->number = stream->number;
-	job->name_len = len;
 	job->bytes = sizeof(*job) + len;
-	if (len)
-		memcpy(job->name, name, len);
 	stream->bytes += job->bytes;
 	stream->open++;
 	*stream->tail = job;
@@ -72,88 +55,13 @@ static void release_claims(struct stream_job *job)
 	job->claims = 0;
 }
 
-static void free_result(shard_result *result)
-{
-	shard_reply_free((shard_reply *)result->reply);
-	free((char *)result->message);
-	free((char *)result->node);
-	for (size_t i = 0; i < result->part_count; i++)
-		free_result((shard_result *)&result->part[i]);
-	free((shard_result *)result->part);
-}
-
-static void free_job(struct stream *stream, struct stream_job *job)
-{
-	if (job->done && !job->short_reply)
-		free_result(&job->result);
-	free(job->hashes);
-	free(job->extra);
-	if (job->name_len > STREAM_SHORT)
-		return free(job);
-	job->next = stream->free;
-	stream->free = job;
-}
-
-static void free_pool(struct stream *stream)
-{
-	while (stream->free) {
-		struct stream_job *job = stream->free;
-
-		stream->free = job->next;
-		free(job);
-	}
-}
-
-static char *copy_text(const char *text)
-{
-	return text && *text ? strcpy(cli_alloc(strlen(text) + 1), text) : NULL;
-}
-
-static void copy_result(shard_result *to, const shard_result *from)
-{
-	shard_result *part = from->part_count ? cli_alloc(from->part_count * sizeof(*part)) : NULL;
-
-	*to = (shard_result){.error = from->error, .slot = from->slot, .part = part, .part_count = from->part_count};
-	if (from->reply)
-		to->reply = shard_reply_copy(from->reply);
-	if (from->reply && !to->reply)
-		cli_alloc((size_t)-1); /* says so and ends */
-	to->node = copy_text(from->node);
-	to->message = copy_text(from->message);
-	for (size_t i = 0; i < from->part_count; i++)
-		copy_result(&part[i], &from->part[i]);
-}
-
-/* Most results are short and without error: their copy has its place in the job. */
-static bool keep_short(struct stream_job *job, const shard_result *result)
-{
-	const shard_reply *reply = result->reply;
-	bool text = reply && (reply->type == SHARD_REPLY_STRING || reply->type == SHARD_REPLY_STATUS);
-
-	if (result->error || !reply || reply->type == SHARD_REPLY_ARRAY || result->part_count ||
-	    (text && reply->len > STREAM_SHORT))
-		return false;
-	job->reply = *reply;
-	if (text)
-		job->reply.str = memcpy(job->value, reply->str, reply->len);
-	job->result = (shard_result){.reply = &job->reply, .message = "", .node = "", .slot = result->slot};
-	job->short_reply = true;
-	return true;
-}
-
-static void keep_result(struct stream_job *job, const shard_result *result)
-{
-	if (!keep_short(job, result))
-		copy_result(&job->result, result);
-	job->done = true;
-}
-
 /* ---- answers ---- */
 
 /* What the server says about this key is the key's affair; a way that fails will fail for the next one too. */
 static bool is_hopeless(int error)
 {
-	return error != SHARD_ESERVER && error != SHARD_EINVAL && error != SHARD_ECROSSSLOT && error != SHARD_EUNSUPPORTED;
+	return error != SHARD_ESERVER && error != SHARD_EINVAL && error != SHARD_ECROSSSLOT &&
+	       error != SHARD_EUNSUPPORTED;
 }
 
 /* What errors call the job: its name, or its line and its name. */
@@ -194,7 +102,7 @@ static void answer(struct stream_job *job, const shard_result *result)
 	stream->open--;
 	stream->bytes -= job->bytes;
 	stream->answered++;
-	free_job(stream, job);
+	job_free(&stream->pool, job);
 }
 
 /* Values that prove large make the window small at once, small ones open it by one each. */
@@ -221,7 +129,7 @@ void stream_settle(struct stream_job *job, const shard_result *result)
 
 	release_claims(job);
 	if (job != stream->head) {
-		keep_result(job, result);
+		job_keep(job, result);
 		return;
 	}
 	answer(job, result);
@@ -428,6 +336,6 @@ int stream_run(struct stream *stream)
 	input_finish(&stream->input);
 	out_finish(&stream->out);
 	busy_finish(&stream->busy);
-	free_pool(stream);
+	job_pool_free(&stream->pool);
 	return stream->status;
 }

@@ -18,33 +18,12 @@
 
 #include "busy.h"
 #include "input.h"
+#include "job.h"
 #include "out.h"
 #include "progress.h"
 #include "record.h"
 
 #define STREAM_FIELDS_MAX 2
-#define STREAM_SHORT 64 /* names and values up to here cost no malloc() */
-
-struct stream;
-
-struct stream_job {
-	struct stream_job *next; /* in the order of the input */
-	struct stream *stream;
-	uint64_t number;     /* of its record; 0: an argument */
-	size_t bytes;        /* what it takes of the window */
-	uint64_t hash;       /* claimed, where claims is 1 */
-	uint64_t *hashes;    /* claimed, where claims is greater; freed with the job */
-	size_t claims;
-	bool writes;         /* how they are claimed */
-	void *extra;         /* the tool's; freed with the job */
-	bool done;           /* result is a copy, to be answered in its turn */
-	bool short_reply;    /* it is in reply, and its bytes in value */
-	shard_result result;
-	shard_reply reply;
-	size_t name_len;
-	char value[STREAM_SHORT];
-	char name[]; /* what errors call it: the key; room for STREAM_SHORT bytes at least */
-};
 
 struct stream_tool {
 	const char *unit; /* what a record is: "keys" */
@@ -65,8 +44,8 @@ struct stream {
 	/* Set by the caller before stream_run(); the rest zero. */
 	shard_client *client;
 	const struct stream_tool *tool;
-	void *ctx;          /* the tool's */
-	char *const *args;  /* keys, each a record; NULL: standard input */
+	void *ctx;         /* the tool's */
+	char *const *args; /* keys, each a record; NULL: standard input */
 	size_t arg_count;
 	struct record_writer writer;
 	const char *const *names; /* fields of a record */
@@ -86,15 +65,15 @@ struct stream {
 	uint32_t in_events;
 
 	struct stream_job *head, **tail;
-	struct stream_job *free;  /* jobs with short names, to be used again */
-	size_t open, bytes;       /* jobs not answered yet, and what they hold */
+	struct stream_job *pool;
+	size_t open, bytes; /* jobs not answered yet, and what they hold */
 	size_t window, reply_size;
 	struct busy busy;
 	struct progress progress;
 	uint64_t answered;
-	uint64_t failures;        /* of the way there; the first are reported one by one */
-	bool stopped;             /* after such a failure nothing more is read */
-	int status;               /* enum cli_status */
+	uint64_t failures; /* of the way there; the first are reported one by one */
+	bool stopped;      /* after such a failure nothing more is read */
+	int status;        /* enum cli_status */
 };
 
 /* Runs to the end of the input and of all jobs. Returns the exit status. */
