@@ -463,7 +463,8 @@ class Cluster:
             self.servers[i].call("CLUSTER", "ADDSLOTS", *(s for s in range(first, last) if s not in self.unassigned))
         for server in self.servers[1:]:
             server.call("CLUSTER", "MEET", HOST, self.servers[0].port)
-        self.wait(lambda: all(self._known(s) == len(self.servers) for s in self.servers), "every node knows every other")
+        all_known = lambda: all(self._known(s) == len(self.servers) for s in self.servers)  # noqa: E731
+        self.wait(all_known, "every node knows every other")
         for n, replica in enumerate(self.servers[masters:]):
             replica.call("CLUSTER", "REPLICATE", self.node_id(self.servers[n // replicas]))
 

@@ -322,7 +322,8 @@ class Passwords(ToolCase):
             for tool, words in TOOLS.items():
                 err = self.error(FAILED, tool, "--timeout=400", "-u", uri, *words)
                 self.assertNotIn(SECRET, err)
-                self.assertNotIn(SECRET, self.error(FAILED, tool, "--timeout=400", *words, env=self.env() | {"SHARD_URI": uri}))
+                env = self.env() | {"SHARD_URI": uri}
+                self.assertNotIn(SECRET, self.error(FAILED, tool, "--timeout=400", *words, env=env))
         for name in ("SHARD_PASSWORD", "REDISCLI_AUTH"):
             self.more_env = {name: SECRET + "wrong"}
             self.assertNotIn(SECRET, self.error(FAILED, "rget", "-u", self.uri(), "k"))

@@ -42,7 +42,8 @@ class Keys(ToolCase):
         keys = [b"", b"\t", b"\n", b"\\", b"\xff", b"\0", "é".encode()]
         for key in keys:
             self.cluster.call("SET", key, "1")
-        self.assertEqual(sorted(self.ok("rkeys").splitlines()), sorted([b"", b"\\t", b"\\n", b"\\\\", b"\\xff", b"\\0", "é".encode()]))
+        shown = [b"", b"\\t", b"\\n", b"\\\\", b"\\xff", b"\\0", "é".encode()]
+        self.assertEqual(sorted(self.ok("rkeys").splitlines()), sorted(shown))
         listed = [json.loads(line)["key"] for line in self.ok("rkeys", "-j").splitlines()]
         self.assertIn({"base64": "/w=="}, listed)
         self.assertIn("é", listed)

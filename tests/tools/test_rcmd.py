@@ -207,7 +207,7 @@ class Cluster(ToolCase):
         self.assertEqual(self.ok("rcmd", "MEMORY", "USAGE", "k7").strip().isdigit(), True)
 
     def test_keys_of_several_slots(self):
-        self.assertEqual(self.ok("rcmd", "MSET", *(w for i in range(30) for w in (f"k{i}", i.__str__()))), b"OK\n")
+        self.assertEqual(self.ok("rcmd", "MSET", *(w for i in range(30) for w in (f"k{i}", str(i)))), b"OK\n")
         out = self.ok("rcmd", "MGET", *(f"k{i}" for i in range(31)))
         self.assertEqual(out, b"".join(b"%d\n" % i for i in range(30)) + b"\n")
         self.assertEqual(self.ok("rcmd", "DEL", *(f"k{i}" for i in range(31))), b"30\n")
@@ -278,14 +278,13 @@ class Cluster(ToolCase):
 
     def test_unknown_commands(self):
         for words in (["NONSENSE"], ["NONSENSE", "k"], ["GET"], ["SET", "k"], ["CLUSTER", "NONSENSE"]):
-            for server_error in ("ERR",):
-                result = self.check(FAILED, "rcmd", *words)
-                self.assertIn(server_error, result.err)
-                self.assertEqual(result.out, b"")
+            result = self.check(FAILED, "rcmd", *words)
+            self.assertIn("ERR", result.err)
+            self.assertEqual(result.out, b"")
 
     def test_commands_that_change_a_connection_are_refused(self):
-        for words in (["SELECT", "0"], ["SUBSCRIBE", "c"], ["MULTI"], ["WATCH", "k"], ["MONITOR"], ["AUTH", "x"], ["EXEC"]):
-            self.error(FAILED, "rcmd", *words)
+        for line in ("SELECT 0", "SUBSCRIBE c", "MULTI", "WATCH k", "MONITOR", "AUTH x", "EXEC"):
+            self.error(FAILED, "rcmd", *line.split())
 
     def test_arguments_that_look_like_options_are_the_commands(self):
         self.cluster.call("RPUSH", "l", "a", "b", "c")
@@ -313,7 +312,8 @@ class Cluster(ToolCase):
 class Lines(ToolCase):
     def test_many_lines_in_order(self):
         count = 20000
-        lines = b"".join(b"SET k%d %d\n" % (i, i) for i in range(count)) + b"".join(b"GET k%d\n" % i for i in range(count))
+        lines = b"".join(b"SET k%d %d\n" % (i, i) for i in range(count))
+        lines += b"".join(b"GET k%d\n" % i for i in range(count))
         out = self.ok("rcmd", "-", input=lines).splitlines()
         self.assertEqual(out, [b"OK"] * count + [b"%d" % i for i in range(count)])
 
