@@ -173,7 +173,7 @@ static void list(struct rkeys *rkeys)
 		loop(rkeys);
 	else
 		cli_error("out of memory");
-	if (!rkeys->scan || rkeys->long_list.failed)
+	if (!rkeys->scan || !long_list_end(&rkeys->long_list))
 		rkeys->status = CLI_FAILED;
 	shard_scan_destroy(rkeys->scan);
 	out_finish(&rkeys->out);

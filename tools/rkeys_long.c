@@ -10,6 +10,7 @@
 
 #define TYPE_SIZE 64
 #define NODE_SIZE 300
+#define FAILURES_SHOWN 10
 
 /* STRLEN is asked of every key, for most are strings; MEMORY USAGE of the rest. */
 struct entry {
@@ -65,10 +66,9 @@ static bool is_answer(struct entry *entry, const shard_result *result)
 {
 	if (!result->error)
 		return true;
-	if (!entry->failed)
+	if (!entry->failed && ++entry->list->failures <= FAILURES_SHOWN)
 		cli_result_error(entry->key, entry->key_len, result);
 	entry->failed = true;
-	entry->list->failed = true;
 	return false;
 }
 
@@ -137,4 +137,11 @@ void long_list_add(struct long_list *list, const char *key, size_t len)
 	ask(entry, "PTTL", NULL, on_pttl);
 	ask(entry, "STRLEN", NULL, on_strlen);
 	release(entry);
+}
+
+bool long_list_end(const struct long_list *list)
+{
+	if (list->failures > FAILURES_SHOWN)
+		cli_error("%llu more keys failed", (unsigned long long)(list->failures - FAILURES_SHOWN));
+	return !list->failures;
 }

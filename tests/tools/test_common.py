@@ -232,6 +232,11 @@ class Passwords(ToolCase):
         for text in (SECRET, SECRET + "\n", SECRET + "\r\nsecond line\n"):
             self.assertEqual(self.ok("rget", "-u", self.uri(), "--password-file", self.write(text), "k"), b"v")
 
+    def test_from_a_pipe(self):
+        script = f'exec "{program("rget")}" -u {self.uri()} --password-file <(printf s3cr3t; sleep 0.2; echo -pw) k'
+        result = subprocess.run(["bash", "-c", script], env=self.env(), capture_output=True, timeout=60, check=False)
+        self.assertEqual((result.returncode, result.stdout, result.stderr), (OK, b"v", b""))
+
     def test_the_one_in_the_uri_comes_before_the_environment(self):
         self.more_env["SHARD_PASSWORD"] = "wrong"
         self.assertEqual(self.ok("rget", "-u", self.uri(f":{SECRET}@"), "k"), b"v")
@@ -243,6 +248,7 @@ class Passwords(ToolCase):
             self.assertEqual(err, f"{tool}: {missing}: cannot read the password: No such file or directory\n")
         self.assertIn("Is a directory", self.error(FAILED, "rget", "--password-file", self.runtime.path, "k"))
         self.assertIn("holds no password", self.error(FAILED, "rget", "--password-file", self.write("\n"), "k"))
+        self.assertIn("4096", self.error(FAILED, "rget", "--password-file", self.write("x" * 5000), "k"))
 
     @unittest.skipUnless(os.getuid() == 0, "needs another user")
     def test_a_file_of_another_user(self):
@@ -277,6 +283,16 @@ class Passwords(ToolCase):
         self.assertIn("rget: other: NOPERM", self.error(FAILED, "rget", "-u", uri, "other"))
         result = self.check(FAILED, "rget", "-u", uri, "k", "other", "k")
         self.assertEqual(result.out, b"k\tv\nk\tv\n")
+
+    def test_many_refusals_are_counted(self):
+        self.server.call("ACL", "SETUSER", "reader", "-type")
+        for i in range(100):
+            self.server.call("SET", f"k{i}", "v")
+        uri = self.uri("reader:readonly@")
+        self.server.call("ACL", "SETUSER", "reader", "+scan", "+@keyspace", "-type")
+        err = self.error(FAILED, "rkeys", "-l", "-u", uri, lines=11)
+        self.assertEqual(err.count("NOPERM"), 10)
+        self.assertTrue(err.endswith("rkeys: 91 more keys failed\n"), err)
 
     def cmdline_of(self, *args):
         process = self.start("rget", *args, "-", stdin=subprocess.PIPE)

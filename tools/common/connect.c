@@ -85,27 +85,39 @@ static char *copy_text(const char *text)
 	return strcpy(cli_alloc(strlen(text) + 1), text);
 }
 
+/* Reads up to a newline, the end, or SIZE - 1 bytes; a pipe may give its line in pieces. Returns -1 with errno. */
+static ssize_t read_line(const char *path, char *text, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t len = 0;
+	ssize_t n = fd < 0 ? -1 : 1;
+
+	while (n > 0 && len < size - 1 && !memchr(text, '\n', len)) {
+		n = read(fd, text + len, size - 1 - len);
+		if (n > 0)
+			len += (size_t)n;
+	}
+	text[len] = '\0';
+	if (fd >= 0)
+		close(fd); /* leaves errno alone: nothing was written */
+	return n < 0 ? -1 : (ssize_t)len;
+}
+
 static char *read_password(const char *path)
 {
-	char text[PASSWORD_MAX + 1];
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, text, PASSWORD_MAX);
-	int error = errno;
+	char text[PASSWORD_MAX + 2], *password = NULL;
+	ssize_t n = read_line(path, text, sizeof(text));
+	size_t len = n < 0 ? 0 : strcspn(text, "\r\n");
 
-	if (fd >= 0)
-		close(fd);
-	if (n < 0) {
-		cli_error_about(path, strlen(path), "cannot read the password: %s", strerror(error));
-		return NULL;
-	}
-	text[n] = '\0';
-	text[strcspn(text, "\r\n")] = '\0';
-	if (!text[0]) {
+	text[len] = '\0';
+	if (n < 0)
+		cli_error_about(path, strlen(path), "cannot read the password: %s", strerror(errno));
+	else if (!len)
 		cli_error_about(path, strlen(path), "holds no password");
-		return NULL;
-	}
-	char *password = copy_text(text);
-
+	else if (len > PASSWORD_MAX)
+		cli_error_about(path, strlen(path), "holds a password of more than %d bytes", PASSWORD_MAX);
+	else
+		password = copy_text(text);
 	explicit_bzero(text, sizeof(text));
 	return password;
 }
