@@ -8,19 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/aggregate.h"
 #include "client/internal.h"
 #include "pure/resp.h"
 
 enum group_kind { GROUP_SPLIT, GROUP_EACH };
-
-/* What came of one key, or of one node. */
-struct part {
-	int error;
-	int slot;
-	shard_reply *reply;
-	char *message; /* NULL: "" */
-	char *node;    /* NULL: "" */
-};
 
 struct child {
 	struct group *group;
@@ -155,125 +147,12 @@ static const struct part *first_failure(const struct group *group)
 	return NULL;
 }
 
-static const shard_reply *array_of_parts(struct group *group, struct arena *arena)
-{
-	shard_reply *whole = arena_alloc(arena, (group->count + 1) * sizeof(*whole));
-
-	if (!whole)
-		return NULL;
-	*whole = (shard_reply){.type = SHARD_REPLY_ARRAY, .len = group->count, .element = whole + 1};
-	for (size_t i = 0; i < group->count; i++)
-		whole[i + 1] = *group->part[i].reply;
-	return whole;
-}
-
-static const shard_reply *appended(struct group *group, struct arena *arena)
-{
-	size_t len = 0, at = 0;
-	shard_reply *whole, *element;
-
-	for (size_t i = 0; i < group->count; i++) {
-		if (group->part[i].reply->type != SHARD_REPLY_ARRAY)
-			return group->count == 1 ? group->part[0].reply : NULL;
-		len += group->part[i].reply->len;
-	}
-	whole = arena_alloc(arena, (len + 1) * sizeof(*whole));
-	if (!whole)
-		return NULL;
-	element = whole + 1;
-	*whole = (shard_reply){.type = SHARD_REPLY_ARRAY, .len = len, .element = element};
-	for (size_t i = 0; i < group->count; i++) {
-		const shard_reply *reply = group->part[i].reply;
-
-		if (reply->len)
-			memcpy(element + at, reply->element, reply->len * sizeof(*element));
-		at += reply->len;
-	}
-	return whole;
-}
-
-static long long combine(unsigned policy, long long a, long long b)
-{
-	switch (policy) {
-	case SHARD_AGG_LOGICAL_AND:
-		return a && b;
-	case SHARD_AGG_LOGICAL_OR:
-		return a || b;
-	case SHARD_AGG_MIN:
-		return a < b ? a : b;
-	case SHARD_AGG_MAX:
-		return a > b ? a : b;
-	default:
-		return a + b;
-	}
-}
-
-/* Integers, or arrays of integers element by element (SCRIPT EXISTS). */
-static const shard_reply *combined(struct group *group, struct arena *arena, unsigned policy)
-{
-	const shard_reply *first = group->part[0].reply;
-	size_t len = first->type == SHARD_REPLY_ARRAY ? first->len : 1;
-	shard_reply *whole = arena_alloc(arena, (len + 1) * sizeof(*whole));
-
-	if (!whole || (first->type != SHARD_REPLY_ARRAY && first->type != SHARD_REPLY_INTEGER))
-		return NULL;
-	memcpy(whole + 1, first->type == SHARD_REPLY_ARRAY ? first->element : first, len * sizeof(*whole));
-	for (size_t i = 1; i < group->count; i++) {
-		const shard_reply *reply = group->part[i].reply;
-
-		if (reply->type != first->type || (first->type == SHARD_REPLY_ARRAY && reply->len != len))
-			return NULL;
-		for (size_t k = 0; k < len; k++) {
-			const shard_reply *one = first->type == SHARD_REPLY_ARRAY ? &reply->element[k] : reply;
-
-			if (one->type != SHARD_REPLY_INTEGER || whole[k + 1].type != SHARD_REPLY_INTEGER)
-				return NULL;
-			whole[k + 1].integer = combine(policy, whole[k + 1].integer, one->integer);
-		}
-	}
-	if (first->type != SHARD_REPLY_ARRAY)
-		return whole + 1;
-	*whole = (shard_reply){.type = SHARD_REPLY_ARRAY, .len = len, .element = whole + 1};
-	return whole;
-}
-
-/* RANDOMKEY: any node's key is one; an empty node has none. */
-static const shard_reply *any_but_nil(struct group *group)
-{
-	size_t start = client_random(group->self.client) % group->count;
-
-	for (size_t i = 0; i < group->count; i++) {
-		const shard_reply *reply = group->part[(start + i) % group->count].reply;
-
-		if (reply->type != SHARD_REPLY_NIL)
-			return reply;
-	}
-	return group->part[0].reply;
-}
-
-static const shard_reply *aggregate(struct group *group, struct arena *arena)
-{
-	switch (group->command->response_policy) {
-	case SHARD_AGG_ONE_SUCCEEDED:
-	case SHARD_AGG_ALL_SUCCEEDED:
-		return group->part[0].reply;
-	case SHARD_AGG_DEFAULT:
-		return appended(group, arena);
-	case SHARD_AGG_SPECIAL:
-		if (!strcmp(group->command->name, "randomkey"))
-			return any_but_nil(group);
-		return array_of_parts(group, arena);
-	default:
-		return combined(group, arena, group->command->response_policy);
-	}
-}
-
 static const shard_reply *whole_of_split(struct group *group, struct arena *arena)
 {
 	shard_reply *whole;
 
 	if (!strcmp(group->command->name, "mget"))
-		return array_of_parts(group, arena);
+		return aggregate_array(group->part, group->count, arena);
 	whole = arena_alloc(arena, sizeof(*whole));
 	if (!whole)
 		return NULL;
@@ -353,9 +232,9 @@ static void finish(struct group *group)
 	} else if (group->kind == GROUP_SPLIT) {
 		result.reply = whole_of_split(group, &arena);
 	} else if (group->count && group->aggregate) {
-		result.reply = aggregate(group, &arena);
+		result.reply = aggregate_replies(group->command, group->part, group->count, client_random(group->self.client), &arena);
 	} else {
-		result.reply = array_of_parts(group, &arena);
+		result.reply = aggregate_array(group->part, group->count, &arena);
 	}
 	if (!failure && !result.reply) {
 		result.error = SHARD_EPROTOCOL;
@@ -404,19 +283,8 @@ static void start_child(struct child *child, struct shard_request *req)
 	req->callback = child_done;
 	req->ctx = child;
 	req->group = group;
-	req->flags |= REQ_INTERNAL | REQ_NEEDS_MAP | (group->self.flags & keep);
-	if (group->command && (group->command->flags & SHARD_CMD_READONLY)) {
-		req->flags |= REQ_READONLY;
-		req->policy.safe = true;
-	} else {
-		req->flags &= ~(uint32_t)SHARD_REPLICA;
-		req->policy.safe = (req->flags & SHARD_IDEMPOTENT) ||
-				   (group->command && shard_command_idempotent(group->command, group->argc, group->argv,
-									       group->argvlen));
-	}
-	req->policy.once |= !!(req->flags & SHARD_ONCE);
-	req->policy.retry_noreplicas = req->flags & SHARD_RETRY_NOREPLICAS;
-	req->policy.credentials = client->greeting_replies > 0;
+	request_traits(req, req->flags | REQ_INTERNAL | REQ_NEEDS_MAP | (group->self.flags & keep), group->command,
+		       group->argc, group->argv, group->argvlen);
 	if (group->self.deadline == UINT64_MAX)
 		request_start(req, 0);
 	else
@@ -617,8 +485,7 @@ static void start_node_child(struct child *child, size_t index)
 	if (group->aggregate && !group->all_nodes && !client->single)
 		req->slot = first_slot_of(client, index);
 	if (req->slot < 0) {
-		req->flags |= REQ_FIXED;
-		req->policy.once = true;
+		req->flags |= REQ_FIXED | SHARD_ONCE;
 		req->node = client->node_of[index];
 		node_ref(req->node);
 	}

@@ -2,15 +2,16 @@
 /*
  * The client's own structures, shared by the files of this folder:
  *
- *   client.c   making, running, ending a client; watches and timers
- *   node.c     nodes and their connections
- *   request.c  a request's way: route, queue, reply, policy, end
- *   submit.c   commands to requests: keys, slots, where to
- *   group.c    one call that becomes several requests
- *   multi.c    MULTI ... EXEC blocks
- *   map.c      the topology: fetching, patching, waking who waits for it
- *   scan.c     listing
- *   sync.c     blocking calls
+ *   client.c     making, running, ending a client; watches and timers
+ *   node.c       nodes and their connections
+ *   request.c    a request's way: route, queue, reply, policy, end
+ *   submit.c     commands to requests: keys, slots, where to
+ *   group.c      one call that becomes several requests
+ *   aggregate.c  many replies to one
+ *   multi.c      MULTI ... EXEC blocks
+ *   map.c        the topology: fetching, patching, waking who waits for it
+ *   scan.c       listing
+ *   sync.c       blocking calls
  */
 #ifndef SHARD_CLIENT_INTERNAL_H
 #define SHARD_CLIENT_INTERNAL_H
@@ -230,6 +231,9 @@ static inline char *request_bytes(struct shard_request *req)
 	return (char *)(req + 1);
 }
 void request_free(struct shard_request *req);
+/* What the flags and the command line say of it: may it be sent again, may a replica answer, ... */
+void request_traits(struct shard_request *req, uint32_t flags, const shard_command *command, int argc,
+		    const char *const argv[], const size_t argvlen[]);
 /* Starts its deadline and sends it on its way. */
 void request_start(struct shard_request *req, unsigned timeout_ms);
 void request_route(struct shard_request *req);

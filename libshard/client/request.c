@@ -65,6 +65,23 @@ void request_free(struct shard_request *req)
 	free(req);
 }
 
+void request_traits(struct shard_request *req, uint32_t flags, const shard_command *command, int argc,
+		    const char *const argv[], const size_t argvlen[])
+{
+	if (command && (command->flags & SHARD_CMD_READONLY)) {
+		flags |= REQ_READONLY;
+		req->policy.safe = true;
+	} else {
+		flags &= ~(uint32_t)SHARD_REPLICA;
+		req->policy.safe = (flags & SHARD_IDEMPOTENT) ||
+				   (command && shard_command_idempotent(command, argc, argv, argvlen));
+	}
+	req->flags = flags;
+	req->policy.once = flags & SHARD_ONCE;
+	req->policy.retry_noreplicas = flags & SHARD_RETRY_NOREPLICAS;
+	req->policy.credentials = req->client->greeting_replies > 0;
+}
+
 void request_start(struct shard_request *req, unsigned timeout_ms)
 {
 	shard_client *client = req->client;

@@ -60,7 +60,6 @@ static struct shard_request *create(shard_client *client, int argc, const char *
 static struct shard_request *make(const struct line *line, int slot)
 {
 	shard_client *client = line->client;
-	const shard_command *command = line->command;
 	struct shard_request *req = create(client, line->argc, line->argv, line->argvlen);
 	uint32_t flags = line->how ? line->how->flags : 0;
 
@@ -69,18 +68,7 @@ static struct shard_request *make(const struct line *line, int slot)
 	req->callback = line->callback;
 	req->ctx = line->ctx;
 	req->slot = slot;
-	if (command && (command->flags & SHARD_CMD_READONLY)) {
-		flags |= REQ_READONLY;
-		req->policy.safe = true;
-	} else {
-		flags &= ~(uint32_t)SHARD_REPLICA;
-		req->policy.safe = (flags & SHARD_IDEMPOTENT) ||
-				   (command && shard_command_idempotent(command, line->argc, line->argv, line->argvlen));
-	}
-	req->flags = flags;
-	req->policy.once = flags & SHARD_ONCE;
-	req->policy.retry_noreplicas = flags & SHARD_RETRY_NOREPLICAS;
-	req->policy.credentials = client->greeting_replies > 0;
+	request_traits(req, flags, line->command, line->argc, line->argv, line->argvlen);
 	if (line->handle)
 		*line->handle = req;
 	return req;
