@@ -11,7 +11,8 @@ bool follow_wanted(const struct read *read)
 {
 	const struct handle *handle = read->handle;
 
-	return handle->started && handle->newer.known && handle->newer.size > handle->now.size &&
+	/* Who reads on where he was told the end, or does so already: others finish the version that they began. */
+	return (handle->ended || handle->now.ranges) && handle->newer.known && handle->newer.size > handle->now.size &&
 	       read->offset >= handle->now.size;
 }
 

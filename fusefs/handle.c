@@ -94,16 +94,18 @@ static void set(struct version *version, struct buffer *value, size_t size, uint
 	*version = (struct version){.value = value, .size = size, .at = at, .changes = changes, .known = true};
 }
 
-static void drop_chunk(struct handle *handle)
+/* What belongs to `now`. */
+static void forget_place(struct handle *handle)
 {
 	buffer_unref(handle->chunk);
 	handle->chunk = NULL;
 	handle->edge_len = 0;
+	handle->ended = false;
 }
 
 static void take_newer(struct handle *handle)
 {
-	drop_chunk(handle);
+	forget_place(handle);
 	buffer_unref(handle->now.value);
 	handle->now = handle->newer;
 	handle->newer = (struct version){.known = false};
@@ -138,7 +140,7 @@ void handle_saw(struct handle *handle, const struct sight *sight)
 	struct version *version = at_once ? &handle->now : &handle->newer;
 
 	if (at_once)
-		drop_chunk(handle);
+		forget_place(handle);
 	set(version, sight->whole ? sight->start : NULL, sight->size, sight->at, handle->inode->changes);
 }
 
@@ -170,11 +172,17 @@ void handle_read(struct handle *handle, size_t offset, const char *bytes, size_t
 	memcpy(handle->edge, bytes + len - handle->edge_len, handle->edge_len);
 }
 
+void handle_ended(struct handle *handle)
+{
+	handle->ended = true;
+	handle->newer.known = false;
+}
+
 void handle_grew(struct handle *handle, size_t offset, const char *bytes, size_t len, size_t size)
 {
 	uint64_t changes = handle->inode->changes;
 
-	drop_chunk(handle);
+	forget_place(handle);
 	set(&handle->now, NULL, offset + len, fs_now_ms(), changes);
 	handle->now.ranges = true;
 	handle_read(handle, offset, bytes, len);

@@ -34,6 +34,7 @@ struct handle {
 	struct pending *pending; /* the transaction that it writes through, or NULL */
 	struct version now, newer;
 	bool started; /* a READ was answered from `now` */
+	bool ended;   /* the reader has seen the end of `now`, before `newer` came */
 	struct buffer *chunk; /* of a version that is not loaded whole: what was fetched ahead; or NULL */
 	size_t chunk_at;
 	size_t next_read;     /* where a sequential reader goes on */
@@ -69,6 +70,9 @@ const struct version *handle_any_version(const struct inode *inode);
 
 /* Bytes of a version that is not loaded whole were read. */
 void handle_read(struct handle *handle, size_t offset, const char *bytes, size_t len);
+
+/* The reader was told that its version is at its end. */
+void handle_ended(struct handle *handle);
 
 /* The version goes on: LEN bytes at OFFSET were read. It is read piece by piece from here on; SIZE is known of. */
 void handle_grew(struct handle *handle, size_t offset, const char *bytes, size_t len, size_t size);

@@ -40,14 +40,17 @@ static void reply_version(struct read *read)
 	fuse_req_t req = op_answer(&read->op);
 
 	read->handle->started = true;
+	if (read->offset >= read->handle->now.size)
+		handle_ended(read->handle);
 	if (req)
 		reply_buffer(req, read->handle->now.value, read->offset, read->size);
 }
 
-static void reply_end(struct op *op)
+static void reply_end(struct read *read)
 {
-	fuse_req_t req = op_answer(op);
+	fuse_req_t req = op_answer(&read->op);
 
+	handle_ended(read->handle);
 	if (req)
 		fuse_reply_buf(req, "", 0);
 }
@@ -203,7 +206,7 @@ static void read_large(struct read *read)
 	else if (read->offset < handle->now.size)
 		read_submit_versioned(read, read->offset, read->offset + (sequential ? CHUNK : read->size) - 1, version_came);
 	else
-		reply_end(&read->op);
+		reply_end(read);
 }
 
 static void read_known(struct read *read)
