@@ -2,7 +2,10 @@
 """Keys as files: what the shell and the usual tools do to a file, they do to a key."""
 
 import os
+import random
 import shutil
+import subprocess
+import sys
 import unittest
 
 from fslib import Mount
@@ -141,6 +144,43 @@ except OSError as error:
             *("redis-cli", "-c", "-p", str(CLUSTER.servers[0].port), "APPEND", "k", "more"),
         )
         self.assertEqual(out, f"True {{{ord('a')}}}\n")
+
+    def test_no_value_is_torn(self):
+        self.set("k", b"0" * 10)
+        script = """
+import os, sys, time
+end = time.monotonic() + 3
+seen, stale = set(), 0
+while time.monotonic() < end:
+    try:
+        if len(seen) % 2:
+            value = open("k", "rb").read()
+        else:
+            f = os.open("k", os.O_RDONLY)
+            value = b""
+            while part := os.read(f, 7000):
+                value += part
+            os.close(f)
+    except OSError as error:
+        stale += error.errno == 116
+        continue
+    assert len(set(value)) == 1, f"{len(value)} bytes of {set(value)}"
+    assert len(value) % 10 == value[0] % 10, f"{len(value)} bytes of {value[:1]}"
+    seen.add(len(value))
+print(len(seen), stale)
+"""
+        running = [
+            subprocess.Popen([sys.executable, "-c", script], cwd=self.mount.path, stdout=subprocess.PIPE) for _ in range(3)
+        ]
+        rng = random.Random(1)
+        while any(process.poll() is None for process in running):
+            size = rng.choice([1, 50, 5000, 65536, 70000, 300_000])
+            size += rng.randrange(size)
+            self.set("k", bytes([size % 10 + 60]) * size)
+        for process in running:
+            seen = int(process.communicate()[0].split()[0])
+            self.assertEqual(process.returncode, 0)
+            self.assertGreater(seen, 10)
 
     def test_mmap_reads(self):
         self.set("k", b"0123456789")
