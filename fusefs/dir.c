@@ -37,7 +37,7 @@ struct dir {
 	size_t bytes;
 	bool used, done;
 	int error;
-	struct op *waiting; /* held */
+	struct op *waiting;  /* held */
 	size_t size, offset; /* of the READDIR that waits */
 };
 
@@ -114,8 +114,8 @@ static bool list(struct listing *listing, const char *name, uint64_t number, mod
 {
 	struct stat st = {.st_ino = number, .st_mode = type};
 	size_t room = listing->size - listing->used;
-	size_t need = fuse_add_direntry(listing->req, listing->bytes + listing->used, room, name, &st,
-					(off_t)(place + 1));
+	size_t need =
+		fuse_add_direntry(listing->req, listing->bytes + listing->used, room, name, &st, (off_t)(place + 1));
 
 	if (need > room)
 		return false;

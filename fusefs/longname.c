@@ -45,7 +45,8 @@ static void keys_came(struct op *op, const shard_result *result)
 
 	if (op_failed(op, result))
 		return;
-	if (result->reply->type != SHARD_REPLY_ARRAY || !found_among(search, result->reply->element, result->reply->len))
+	if (result->reply->type != SHARD_REPLY_ARRAY ||
+	    !found_among(search, result->reply->element, result->reply->len))
 		op_error(op, ENOENT);
 }
 
@@ -117,7 +118,8 @@ static void start(struct search *search)
 		submit_slot(search, "COUNTKEYSINSLOT", NULL, count_came);
 }
 
-void longname_look_up(fuse_req_t req, const struct name *name, void (*then)(fuse_req_t req, const char *key, size_t len))
+void longname_look_up(fuse_req_t req, const struct name *name,
+		      void (*then)(fuse_req_t req, const char *key, size_t len))
 {
 	struct inode *inode = inode_find_hashed(&fs_of(req)->inodes, name);
 

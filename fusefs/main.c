@@ -46,7 +46,8 @@ static void reached(void *ctx, const shard_result *result)
 	reach->done = true;
 	reach->error = result->error;
 	if (result->error)
-		cli_error_about(reach->uri, strlen(reach->uri), "%s%s%s", result->message, hint ? "; " : "", hint ? hint : "");
+		cli_error_about(reach->uri, strlen(reach->uri), "%s%s%s", result->message, hint ? "; " : "",
+				hint ? hint : "");
 }
 
 /* A mount without servers would only show errors: it is not made. */

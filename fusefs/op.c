@@ -142,7 +142,8 @@ bool op_submit_multi(struct op *op, size_t count, const struct words *words, op_
 
 	for (size_t i = 0; i < count; i++)
 		args[i] = (shard_args){words[i].count, words[i].word, words[i].len};
-	return submitted(call, shard_submit_multi(op->fs->client, count, args, NULL, called_back, call, &call->request));
+	return submitted(call,
+			 shard_submit_multi(op->fs->client, count, args, NULL, called_back, call, &call->request));
 }
 
 bool op_submit_key(struct op *op, const char *name, op_step step)

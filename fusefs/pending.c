@@ -80,6 +80,8 @@ void pending_abandon(struct pending *pending)
 		transaction_abandon(&pending->t);
 }
 
+static void wait_for_quiet(struct pending *pending, uint64_t ms);
+
 static void quiet(void *ctx)
 {
 	struct pending *pending = ctx;
@@ -88,12 +90,17 @@ static void quiet(void *ctx)
 	pending->quiet = NULL;
 	if (pending->inode->gone || !transaction_dirty(&pending->t))
 		return;
-	if (pending->storing || age < TRANSACTION_QUIET_MS)
-		pending->quiet = shard_timer_add(pending->fs->client,
-						 (unsigned)(age < TRANSACTION_QUIET_MS ? TRANSACTION_QUIET_MS - age : TRANSACTION_QUIET_MS),
-						 quiet, pending);
+	if (age < TRANSACTION_QUIET_MS)
+		wait_for_quiet(pending, TRANSACTION_QUIET_MS - age);
+	else if (pending->storing)
+		wait_for_quiet(pending, TRANSACTION_QUIET_MS);
 	else if (transaction_quiet(&pending->t) == TRANSACTION_COMMIT)
 		store(pending);
+}
+
+static void wait_for_quiet(struct pending *pending, uint64_t ms)
+{
+	pending->quiet = shard_timer_add(pending->fs->client, (unsigned)ms, quiet, pending);
 }
 
 void pending_changed(struct pending *pending, bool later)
@@ -101,7 +108,7 @@ void pending_changed(struct pending *pending, bool later)
 	pending->inode->mtime = pending->inode->ctime = fs_now();
 	pending->changed_at = fs_now_ms();
 	if (later && !pending->quiet)
-		pending->quiet = shard_timer_add(pending->fs->client, TRANSACTION_QUIET_MS, quiet, pending);
+		wait_for_quiet(pending, TRANSACTION_QUIET_MS);
 }
 
 /* ---- the SET ---- */
@@ -170,6 +177,8 @@ static void rewritten(void *ctx, const shard_result *result)
 static void write_over(struct pending *pending)
 {
 	struct transaction *t = &pending->t;
+
+	transaction_begin(t); /* with what was written meanwhile */
 	const char *bytes = buffer_map(t->buffer, t->sending_size);
 	const char *argv[] = {"SETRANGE", pending->inode->key, "0", bytes};
 	size_t lens[] = {8, pending->inode->key_len, 1, t->sending_size};
@@ -188,7 +197,7 @@ static void set_came(void *ctx, const shard_result *result)
 	struct pending *pending = ctx;
 	int error = errors_of_result(result);
 
-	if (!error && result->reply->type == SHARD_REPLY_NIL && pending->t.sending_size)
+	if (!error && result->reply->type == SHARD_REPLY_NIL && buffer_size(pending->t.buffer))
 		write_over(pending);
 	else
 		stored(pending, error);
@@ -213,7 +222,8 @@ static void submit_set(struct pending *pending, const char *bytes, size_t len)
 		words_text(&words, "EX");
 		words_text(&words, seconds);
 	}
-	int error = shard_submit(pending->fs->client, words.count, words.word, words.len, &how, set_came, pending, NULL);
+	int error =
+		shard_submit(pending->fs->client, words.count, words.word, words.len, &how, set_came, pending, NULL);
 	buffer_unmap(pending->t.buffer);
 	if (error)
 		stored(pending, errors_of_code(error));

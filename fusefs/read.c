@@ -204,7 +204,8 @@ static void read_large(struct read *read)
 	if (in_chunk(read))
 		reply_chunk(read);
 	else if (read->offset < handle->now.size)
-		read_submit_versioned(read, read->offset, read->offset + (sequential ? CHUNK : read->size) - 1, version_came);
+		read_submit_versioned(read, read->offset, read->offset + (sequential ? CHUNK : read->size) - 1,
+				      version_came);
 	else
 		reply_end(read);
 }

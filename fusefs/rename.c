@@ -20,22 +20,20 @@
 #endif
 
 /* The serialized value, its expiry and its digest; nil: no such key; 0: too large. */
-static const char dump_script[] =
-	"local value = redis.call('DUMP', KEYS[1])\n"
-	"if not value then return false end\n"
-	"if #value > tonumber(ARGV[1]) then return 0 end\n"
-	"return {value, redis.call('PTTL', KEYS[1]), redis.sha1hex(value)}\n";
+static const char dump_script[] = "local value = redis.call('DUMP', KEYS[1])\n"
+				  "if not value then return false end\n"
+				  "if #value > tonumber(ARGV[1]) then return 0 end\n"
+				  "return {value, redis.call('PTTL', KEYS[1]), redis.sha1hex(value)}\n";
 
 /* Removes what still has this digest. 1: it is gone; 0: it has changed. */
-static const char remove_script[] =
-	"local value = redis.call('DUMP', KEYS[1])\n"
-	"if not value then return 1 end\n"
-	"if redis.sha1hex(value) ~= ARGV[1] then return 0 end\n"
-	"return redis.call('UNLINK', KEYS[1])\n";
+static const char remove_script[] = "local value = redis.call('DUMP', KEYS[1])\n"
+				    "if not value then return 1 end\n"
+				    "if redis.sha1hex(value) ~= ARGV[1] then return 0 end\n"
+				    "return redis.call('UNLINK', KEYS[1])\n";
 
 struct renaming {
-	struct op op;          /* its key is the source, its inode the source's */
-	struct inode *target;  /* held; or NULL */
+	struct op op;         /* its key is the source, its inode the source's */
+	struct inode *target; /* held; or NULL */
 	char *to;
 	size_t to_len;
 	bool replace;

@@ -162,8 +162,7 @@ static void end_client(struct cli_connect *connect)
 bool session_serve(struct options *options, const char *mountpoint, void (*ready)(void))
 {
 	shard_client *client = options->connect.client;
-	struct session session = {
-		.fs = {.options = options, .client = client}, .signal_fd = -1, .ready = ready};
+	struct session session = {.fs = {.options = options, .client = client}, .signal_fd = -1, .ready = ready};
 
 	bool mounted = start(&session, mountpoint);
 	if (mounted) {

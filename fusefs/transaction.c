@@ -41,6 +41,7 @@ int transaction_truncate(struct transaction *t, bool by_open)
 	t->buffer = empty;
 	t->has_data = false;
 	t->awaits_dup = by_open;
+	t->absent = false; /* what someone else may have made is truncated too */
 	t->late = 0;
 	t->serial++;
 	return 0;
@@ -79,8 +80,7 @@ static enum transaction_step after_change(const struct transaction *t, size_t en
 	return end % BLOCK && worth_sending(t) ? TRANSACTION_COMMIT : TRANSACTION_LATER;
 }
 
-int transaction_write(struct transaction *t, size_t offset, const void *data, size_t len,
-		      enum transaction_step *step)
+int transaction_write(struct transaction *t, size_t offset, const void *data, size_t len, enum transaction_step *step)
 {
 	int error = take_late(t);
 

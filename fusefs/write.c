@@ -196,8 +196,7 @@ static void write_direct(fuse_req_t req, struct handle *handle, const char *data
 	op_drop(&write->op);
 }
 
-void write_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
-		 struct fuse_file_info *fi)
+void write_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset, struct fuse_file_info *fi)
 {
 	struct handle *handle = handle_of(fi);
 

@@ -100,7 +100,8 @@ static const struct {
 	const char *name;
 	void (*get)(struct op *op);
 } attributes[] = {
-	{"ttl", submit_ttl}, {"type", submit_type}, {"encoding", submit_encoding}, {"slot", reply_slot}, {"node", reply_node},
+	{"ttl", submit_ttl},  {"type", submit_type}, {"encoding", submit_encoding},
+	{"slot", reply_slot}, {"node", reply_node},
 };
 
 static int find(const char *name)
