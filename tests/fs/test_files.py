@@ -344,6 +344,23 @@ f.close()
         self.ok("set -C; echo 1 > k; ! echo 2 > k 2> /dev/null")
         self.assertEqual(self.get("k"), b"1\n")
 
+    def test_a_create_that_does_not_truncate_keeps_what_others_made(self):
+        self.mount.python(
+            """
+import os, subprocess, sys
+def redis(*words):
+    subprocess.run(["redis-cli", "-c", "-p", sys.argv[1], *words], check=True, stdout=subprocess.DEVNULL)
+a, b = (os.open(name, os.O_WRONLY | os.O_CREAT) for name in "ab")
+redis("SET", "a", "0123456789")
+redis("SET", "b", "theirs")
+os.write(a, b"AB")
+os.close(a)
+os.close(b)
+""",
+            str(CLUSTER.servers[0].port),
+        )
+        self.assertEqual((self.get("a"), self.get("b")), (b"AB23456789", b"theirs"))
+
     def test_mmap_writes(self):
         self.mount.python(
             """

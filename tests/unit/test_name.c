@@ -62,8 +62,8 @@ static void special_keys_have_names(void **state)
 
 static void only_the_canonical_name_is_a_key(void **state)
 {
-	static const char *const bad[] = {"%41", "a%41", "%2Ehidden", "%2E.", ".%2E", "a%2E", "%2E%2E%2E", ".shard%66s",
-					  "%2Eshardfs%2E"};
+	static const char *const bad[] = {"%41",  "a%41",      "%2Ehidden",  "%2E.",         ".%2E",
+					  "a%2E", "%2E%2E%2E", ".shard%66s", "%2Eshardfs%2E"};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
 		assert_int_equal(kind_of(bad[i]), NAME_BAD);
@@ -71,10 +71,24 @@ static void only_the_canonical_name_is_a_key(void **state)
 
 static void other_percent_names_are_reserved(void **state)
 {
-	static const char *const reserved[] = {".", "..", ".shardfs", "%val", "%log", "a%", "a%2", "%2f", "%2g",
-					       "%%", "%~", "%~0000", "%~4000-0000000000000000",
-					       "%~0000-000000000000000", "%~0000-000000000000000g",
-					       "%~0000-00000000000000000", "%~0000+0000000000000000", ""};
+	static const char *const reserved[] = {".",
+					       "..",
+					       ".shardfs",
+					       "%val",
+					       "%log",
+					       "a%",
+					       "a%2",
+					       "%2f",
+					       "%2g",
+					       "%%",
+					       "%~",
+					       "%~0000",
+					       "%~4000-0000000000000000",
+					       "%~0000-000000000000000",
+					       "%~0000-000000000000000g",
+					       "%~0000-00000000000000000",
+					       "%~0000+0000000000000000",
+					       ""};
 
 	for (size_t i = 0; i < sizeof(reserved) / sizeof(*reserved); i++)
 		assert_int_equal(kind_of(reserved[i]), NAME_RESERVED);
