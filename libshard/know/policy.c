@@ -42,8 +42,9 @@ void policy_parse_redirect(const char *text, size_t len, struct policy_redirect 
 	else
 		return;
 	p = memchr(text, ' ', len);
-	if (!p++)
+	if (!p)
 		return;
+	p++;
 	redirect->slot = 0;
 	if (kind != REDIRECT_PLAIN && (!number(&p, end, SHARD_SLOTS - 1, &redirect->slot) || p == end || *p++ != ' '))
 		return;
