@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "errors.h"
+#include "handle.h"
 
 static void store(struct pending *pending);
 
@@ -43,6 +44,15 @@ static int begin(struct fs *fs, struct inode *inode, enum transaction_origin ori
 	return 0;
 }
 
+int pending_truncate(struct pending *pending, bool by_open)
+{
+	int error = transaction_truncate(&pending->t, by_open);
+
+	if (!error)
+		pending->foreign = false; /* whoever made it, it is truncated */
+	return error;
+}
+
 int pending_open(struct fs *fs, struct inode *inode, enum transaction_origin origin)
 {
 	struct pending *pending = inode->pending;
@@ -51,7 +61,7 @@ int pending_open(struct fs *fs, struct inode *inode, enum transaction_origin ori
 	inode->mtime = inode->ctime = fs_now();
 	if (!pending)
 		return begin(fs, inode, origin);
-	int error = transaction_truncate(&pending->t, origin != TRANSACTION_TRUNCATED);
+	int error = pending_truncate(pending, origin != TRANSACTION_TRUNCATED);
 	if (error)
 		return error;
 	pending->handles++;
@@ -145,6 +155,18 @@ static bool anyone_listens(const struct pending *pending)
 	return false;
 }
 
+/* Its handles write straight to the server from here on. (The caller holds it.) */
+static void dissolve(struct pending *pending)
+{
+	for (struct handle *handle = pending->inode->handles; handle; handle = handle->next_same) {
+		if (handle->pending != pending)
+			continue;
+		handle->pending = NULL;
+		pending->handles--;
+		pending->holds--;
+	}
+}
+
 /* After a SET. A failure is told to all who wait, so that nobody waits for two deadlines. */
 static void stored(struct pending *pending, int error)
 {
@@ -162,45 +184,46 @@ static void stored(struct pending *pending, int error)
 	wake(&pending->settlers, UINT64_MAX, 0);
 	if (!pending->storing && (pending->waiters || (!error && left_over(pending))))
 		store(pending);
+	if (pending->foreign && !transaction_dirty(&pending->t))
+		dissolve(pending);
 	drop(pending);
 }
 
-static void rewritten(void *ctx, const shard_result *result)
+static void range_set(void *ctx, const shard_result *result)
 {
 	stored(ctx, errors_of_result(result));
 }
 
 /*
- * The key that our open() was to create is there by now. An open() that does
- * not truncate would have found it: what was written goes over it.
+ * The key that our open() was to create is there. An open() that does not
+ * truncate would have found it: what was written goes over it.
  */
-static void write_over(struct pending *pending)
+static void submit_over(struct pending *pending, const char *bytes, size_t len)
 {
-	struct transaction *t = &pending->t;
-
-	transaction_begin(t); /* with what was written meanwhile */
-	const char *bytes = buffer_map(t->buffer, t->sending_size);
 	const char *argv[] = {"SETRANGE", pending->inode->key, "0", bytes};
-	size_t lens[] = {8, pending->inode->key_len, 1, t->sending_size};
+	size_t lens[] = {8, pending->inode->key_len, 1, len};
 	shard_call how = {.flags = SHARD_IDEMPOTENT};
-	int error = SHARD_ENOMEM;
+	int error = shard_submit(pending->fs->client, 4, argv, lens, &how, range_set, pending, NULL);
 
-	if (bytes)
-		error = shard_submit(pending->fs->client, 4, argv, lens, &how, rewritten, pending, NULL);
-	buffer_unmap(t->buffer);
+	buffer_unmap(pending->t.buffer);
 	if (error)
 		stored(pending, errors_of_code(error));
 }
+
+static void submit(struct pending *pending);
 
 static void set_came(void *ctx, const shard_result *result)
 {
 	struct pending *pending = ctx;
 	int error = errors_of_result(result);
 
-	if (!error && result->reply->type == SHARD_REPLY_NIL && buffer_size(pending->t.buffer))
-		write_over(pending);
-	else
+	pending->foreign = !error && result->reply->type == SHARD_REPLY_NIL;
+	if (pending->foreign && buffer_size(pending->t.buffer)) {
+		transaction_begin(&pending->t); /* with what was written meanwhile */
+		submit(pending);
+	} else {
 		stored(pending, error);
+	}
 }
 
 static void submit_set(struct pending *pending, const char *bytes, size_t len)
@@ -229,19 +252,26 @@ static void submit_set(struct pending *pending, const char *bytes, size_t len)
 		stored(pending, errors_of_code(error));
 }
 
+static void submit(struct pending *pending)
+{
+	size_t len = pending->t.sending_size;
+	const char *bytes = buffer_map(pending->t.buffer, len);
+
+	if (!bytes)
+		stored(pending, errno);
+	else if (pending->foreign)
+		submit_over(pending, bytes, len);
+	else
+		submit_set(pending, bytes, len);
+}
+
 static void store(struct pending *pending)
 {
-	struct transaction *t = &pending->t;
-
-	transaction_begin(t);
+	transaction_begin(&pending->t);
 	pending->storing = true;
 	pending->holds++;
 	pending->fs->commits++;
-	const char *bytes = buffer_map(t->buffer, t->sending_size);
-	if (bytes)
-		submit_set(pending, bytes, t->sending_size);
-	else
-		stored(pending, errno);
+	submit(pending);
 }
 
 /* ---- waiting ---- */

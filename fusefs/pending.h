@@ -26,6 +26,7 @@ struct pending {
 	unsigned handles;    /* that write through it */
 	unsigned holds;      /* the handles, and the SET under way */
 	bool storing;
+	bool foreign;        /* the key that it was to create was made by someone else */
 	struct pending_waiter *waiters;  /* for their change to be stored */
 	struct pending_waiter *settlers; /* until nothing is under way */
 	shard_timer *quiet;
@@ -38,6 +39,9 @@ struct pending {
  */
 int pending_open(struct fs *fs, struct inode *inode, enum transaction_origin origin);
 void pending_close(struct pending *pending);
+
+/* Truncates it to nothing. 0 or ENOMEM. */
+int pending_truncate(struct pending *pending, bool by_open);
 
 /* Takes back a truncation that nobody has followed up. */
 void pending_abandon(struct pending *pending);

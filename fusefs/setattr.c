@@ -102,7 +102,7 @@ static int resize_pending(struct handle *handle, size_t size, enum transaction_s
 	if (!handle->pending)
 		return handle_begin(handle, TRANSACTION_TRUNCATED);
 	if (size == 0)
-		return transaction_truncate(&handle->pending->t, false);
+		return pending_truncate(handle->pending, false);
 	return transaction_resize(&handle->pending->t, size, step);
 }
 
