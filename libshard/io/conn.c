@@ -426,7 +426,9 @@ static size_t feed(struct conn *conn, const char *data, size_t n)
 		return 0;
 	}
 	if (redisReaderGetReply(reader, &reply) != 0) {
-		conn_fail(conn, SHARD_EPROTOCOL, reader->errstr);
+		conn_fail(conn, SHARD_EPROTOCOL,
+			  reader->err == REDIS_ERR_OOM ? "a reply that is too large, nests too deep, or is RESP3"
+						       : reader->errstr);
 		return 0;
 	}
 	if (!reply)

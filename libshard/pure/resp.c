@@ -3,6 +3,7 @@
 
 #include <hiredis/hiredis.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -96,7 +97,14 @@ char *resp_command_write(char *out, int argc, const char *const argv[], const si
 	return out;
 }
 
-/* ---- hiredis's reader ---- */
+/*
+ * ---- hiredis's reader ----
+ *
+ * hiredis 1 reads RESP3 too, and any nesting; 0.14 reads neither. What these
+ * functions refuse (NULL) the reader reports as out of memory.
+ */
+
+#define DEPTH_MAX 64 /* who walks a reply may use recursion */
 
 /* The reply to fill: the root is made here, an element has its place in its parent's array. */
 static shard_reply *place(const redisReadTask *task)
@@ -108,7 +116,9 @@ static shard_reply *place(const redisReadTask *task)
 
 static void *create_string(const redisReadTask *task, char *str, size_t len)
 {
-	shard_reply *reply = place(task);
+	bool resp2 = task->type == REDIS_REPLY_STRING || task->type == REDIS_REPLY_STATUS ||
+		     task->type == REDIS_REPLY_ERROR;
+	shard_reply *reply = resp2 ? place(task) : NULL;
 	char *copy = reply ? arena_alloc(task->privdata, len + 1) : NULL;
 
 	if (!copy)
@@ -123,13 +133,23 @@ static void *create_string(const redisReadTask *task, char *str, size_t len)
 	return reply;
 }
 
+static bool too_deep(const redisReadTask *task)
+{
+	int depth = 0;
+
+	for (; task->parent; task = task->parent)
+		depth++;
+	return depth >= DEPTH_MAX;
+}
+
 #if HIREDIS_MAJOR >= 1
 static void *create_array(const redisReadTask *task, size_t n)
 #else
 static void *create_array(const redisReadTask *task, int n)
 #endif
 {
-	shard_reply *reply = place(task), *elements = NULL;
+	bool resp2 = task->type == REDIS_REPLY_ARRAY && !too_deep(task);
+	shard_reply *reply = resp2 ? place(task) : NULL, *elements = NULL;
 
 	/* A length that no memory could hold must not be tried: what follows it was never sent. */
 	if (!reply || (size_t)n > (size_t)INT_MAX / sizeof(shard_reply))
@@ -159,7 +179,8 @@ static void *create_integer(const redisReadTask *task, long long value)
 
 static void *create_nil(const redisReadTask *task)
 {
-	shard_reply *reply = place(task);
+	/* "_" of RESP3 has a type of its own; "$-1" and "*-1" have those of what is not there. */
+	shard_reply *reply = task->type == REDIS_REPLY_NIL ? NULL : place(task);
 
 	if (!reply)
 		return NULL;
@@ -170,15 +191,14 @@ static void *create_nil(const redisReadTask *task)
 }
 
 #if HIREDIS_MAJOR >= 1
-static void *create_double(const redisReadTask *task, double value, char *str, size_t len)
+static void *refuse_double(const redisReadTask *task, double value, char *str, size_t len)
 {
-	(void)value;
-	return create_string(task, str, len);
+	return NULL;
 }
 
-static void *create_bool(const redisReadTask *task, int value)
+static void *refuse_bool(const redisReadTask *task, int value)
 {
-	return create_integer(task, value);
+	return NULL;
 }
 #endif
 
@@ -194,8 +214,8 @@ static redisReplyObjectFunctions functions = {
 	.createInteger = create_integer,
 	.createNil = create_nil,
 #if HIREDIS_MAJOR >= 1
-	.createDouble = create_double,
-	.createBool = create_bool,
+	.createDouble = refuse_double,
+	.createBool = refuse_bool,
 #endif
 	.freeObject = free_object,
 };
