@@ -103,6 +103,16 @@ const char *slots(const char *text)
 	return reply;
 }
 
+const char *bulk(const char *text)
+{
+	static char *reply;
+
+	free(reply);
+	if (asprintf(&reply, "$%zu\r\n%s\r\n", strlen(text), text) < 0)
+		abort();
+	return reply;
+}
+
 const char *node_layout_of(const struct node *node)
 {
 	return node->layout ? node->layout : world_layout ? world_layout : "";

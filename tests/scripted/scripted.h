@@ -164,6 +164,7 @@ void node_deaf(struct node *node);   /* its port answers no SYN */
  * READWRITE, SELECT and AUTH give +OK, other CLUSTER commands an error.
  */
 void on(struct node *node, const char *pattern, const char *reply);
+const char *bulk(const char *text); /* as a bulk string; good until the next call */
 
 /*
  * A rule that computes: FUNCTION returns the reply, malloc'ed; NULL: hang up;

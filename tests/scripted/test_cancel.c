@@ -185,15 +185,21 @@ static void a_block(void **state)
 
 static void while_the_map_is_awaited(void **state)
 {
-	struct ask *get, *next;
+	struct ask *get, *mget, *ping, *next;
 
 	on(n0, "CLUSTER SLOTS", NULL);
 	start_cold(TWO);
 	get = ask("INCR", "foo");
+	mget = ask("MSET", "foo", "1", "b", "2");
+	ping = ask_flags(SHARD_EACH_MASTER, "PING");
 	next = ask("INCR", "a");
 	run_for(30);
 	cancel(get);
+	cancel(mget);
+	cancel(ping);
 	want_error(get, SHARD_ECANCELED);
+	want_error(mget, SHARD_ECANCELED);
+	want_error(ping, SHARD_ECANCELED);
 	on(n0, "CLUSTER SLOTS", slots(TWO));
 	expect(n1, "INCR", "a");
 	say(n1, ":1\r\n");

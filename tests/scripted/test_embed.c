@@ -331,6 +331,14 @@ static void blocking_calls_answer(void **state)
 	check_count(answer->part[0].slot, 12182);
 	shard_answer_free(answer);
 
+	on(n2, "MULTI", "+OK\r\n");
+	on(n2, "INCR", "+QUEUED\r\n");
+	on(n2, "EXEC", "*1\r\n:7\r\n");
+	answer = shard_do_multi(client, 1, &(shard_args){2, (const char *const[]){"INCR", "foo"}, NULL}, NULL);
+	check(answer->error == SHARD_OK, "%s: %s", shard_strerror(answer->error), answer->message);
+	check_count(answer->reply->element[0].integer, 7);
+	shard_answer_free(answer);
+
 	answer = shard_dol(client, NULL, "SINTER", "foo", "b", (char *)NULL);
 	check_count(answer->error, SHARD_ECROSSSLOT);
 	check(answer->message && answer->message[0], "no message");

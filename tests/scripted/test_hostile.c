@@ -162,6 +162,34 @@ static void an_answer_too_many_is_nobodys(void **state)
 	}
 }
 
+/* A command too large for the server: it says so and hangs up before it has read the whole. */
+static void an_answer_before_the_command_is_whole(void **state)
+{
+	size_t size = 24 << 20;
+	char *value = malloc(size + 1);
+	struct ask *append, *get;
+
+	memset(value, 'x', size);
+	value[size] = '\0';
+	start(TWO);
+	get = ask("GET", "foo");
+	expect(n1, "GET", "foo");
+	say(n1, "+x\r\n");
+	want_status(get, "x");
+	append = ask("APPEND", "foo", value);
+	shard_client_process(client); /* writes what the sockets hold */
+	blurt(n1, "-ERR Protocol error: invalid bulk length\r\n");
+	hang_up_all(n1);
+	on(n1, "APPEND", ":1\r\n");
+	want_done(append);
+	/* The one that was cut off was not executed, but who knows that? */
+	check(append->error == SHARD_EUNKNOWN || append->error == SHARD_ESERVER || append->error == SHARD_OK, "%s", said(append));
+	check(heard(n1, "APPEND") == (append->error == SHARD_OK), "%s", said(append));
+	on(n1, "GET", "+y\r\n");
+	want_status(ask("GET", "foo"), "y");
+	free(value);
+}
+
 /* "-ERR max number of clients reached" comes before anything was asked, then the connection ends. */
 static void a_server_that_is_full_is_tried_again(void **state)
 {
@@ -213,6 +241,7 @@ int main(int argc, char *argv[])
 		scripted(a_line_without_an_end_is_not_read_for_ever),
 		scripted(unasked_bytes_are_not_the_next_answer),
 		scripted(an_answer_too_many_is_nobodys),
+		scripted(an_answer_before_the_command_is_whole),
 		scripted(a_server_that_is_full_is_tried_again),
 		scripted(a_stranger_at_the_seed_is_told),
 		scripted(a_greeting_answered_with_garbage_is_a_failed_connect),

@@ -88,6 +88,26 @@ static void script_kill_needs_one_that_succeeds(void **state)
 	want_server_error(ask("SCRIPT", "KILL"), "NOTBUSY No scripts in execution right now.");
 }
 
+static void randomkey_asks_all_and_takes_one_that_has_keys(void **state)
+{
+	start(THREE);
+	each_says("RANDOMKEY", "$-1\r\n", "$1\r\nk\r\n", "$-1\r\n");
+	for (int i = 0; i < 5; i++)
+		want_string(ask("RANDOMKEY"), "k");
+	on(NULL, "RANDOMKEY", "$-1\r\n");
+	want_nil(ask("RANDOMKEY"));
+}
+
+static void what_has_no_rule_stands_for_itself(void **state)
+{
+	struct ask *info;
+
+	start(THREE);
+	each_says("INFO", "$1\r\na\r\n", "$1\r\nb\r\n", "$1\r\nc\r\n");
+	info = ask("INFO");
+	want_array(info, 3);
+}
+
 static void what_has_no_policy_goes_to_one_master(void **state)
 {
 	start(THREE);
@@ -332,6 +352,8 @@ int main(int argc, char *argv[])
 		scripted(script_load_goes_to_all_nodes),
 		scripted(config_set_goes_to_all_nodes),
 		scripted(script_kill_needs_one_that_succeeds),
+		scripted(randomkey_asks_all_and_takes_one_that_has_keys),
+		scripted(what_has_no_rule_stands_for_itself),
 		scripted(what_has_no_policy_goes_to_one_master),
 		scripted(parts_of_a_keyless_command_are_the_nodes),
 		scripted(each_master_hears_a_command_whatever_its_keys),

@@ -52,6 +52,22 @@ static void a_lazy_client_of_a_single_server_never_asks_for_a_map(void **state)
 	check_count(heard(n0, "CLUSTER"), 0);
 }
 
+static void a_lazy_client_tries_all_its_seeds(void **state)
+{
+	struct ask *incr;
+
+	options.lazy = true;
+	node_down(n3);
+	node_down(n4);
+	seeds("redis://%s,%s,%s", addr(n3), addr(n4), addr(n0));
+	start_cold(TWO);
+	incr = ask("INCR", "b");
+	expect(n0, "INCR", "b");
+	say(n0, ":1\r\n");
+	want_integer(incr, 1);
+	want_took(incr, 0, 500);
+}
+
 static void a_topology_that_is_given_is_believed(void **state)
 {
 	start(TWO);
@@ -353,6 +369,7 @@ int main(int argc, char *argv[])
 		scripted(a_client_that_knows_nothing_fetches_the_map_first),
 		scripted(a_lazy_client_asks_the_seed_and_follows_moved),
 		scripted(a_lazy_client_of_a_single_server_never_asks_for_a_map),
+		scripted(a_lazy_client_tries_all_its_seeds),
 		scripted(a_topology_that_is_given_is_believed),
 		scripted(maps_of_every_version_are_read),
 		scripted(nodes_without_a_host_are_where_the_map_came_from),

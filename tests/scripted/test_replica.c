@@ -80,6 +80,41 @@ static void a_replica_that_breaks_in_flight_is_replaced(void **state)
 	want_status(get, "x");
 }
 
+static void a_silent_replica_is_left_for_another(void **state)
+{
+	struct ask *get;
+
+	options.pause_ms = 100;
+	options.timeout_ms = 3000;
+	start(ONE_REPLICA);
+	get = ask_flags(SHARD_REPLICA, "GET", "foo");
+	expect(n2, "GET", "foo");
+	on(n1, "GET", "+x\r\n");
+	want_status(get, "x");
+	want_took(get, 100, 1000);
+}
+
+/* Before all nodes agree that the master failed: the replica says that it is a master now. */
+static void a_promotion_is_noticed_at_the_replica_itself(void **state)
+{
+	struct ask *incr;
+
+	start("0-8191 n0; 8192-16383 n1 n2");
+	on(NULL, "GET", "+x\r\n");
+	want_status(ask("GET", "foo"), "x");
+	want_error(ask_refresh(), SHARD_OK);
+	node_down(n1);
+	settle();
+	incr = ask("INCR", "foo");
+	run_for(300);
+	on(n2, "ROLE", "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n");
+	node_layout(n2, "0-8191 n0; 8192-16383 n2"); /* the others do not know yet */
+	expect(n2, "INCR", "foo");
+	say(n2, ":1\r\n");
+	want_integer(incr, 1);
+	want_took(incr, 300, 900);
+}
+
 static void a_replica_that_lost_its_master_or_slot_sends_on(void **state)
 {
 	struct ask *get;
@@ -133,6 +168,8 @@ int main(int argc, char *argv[])
 		scripted(no_replica_means_the_master),
 		scripted(a_replica_that_is_down_costs_nothing_but_a_try),
 		scripted(a_replica_that_breaks_in_flight_is_replaced),
+		scripted(a_silent_replica_is_left_for_another),
+		scripted(a_promotion_is_noticed_at_the_replica_itself),
 		scripted(a_replica_that_lost_its_master_or_slot_sends_on),
 		scripted(mget_may_be_answered_by_replicas),
 		scripted(a_replica_that_was_promoted_serves_writes),

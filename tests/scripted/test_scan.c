@@ -375,6 +375,42 @@ static void slots_that_moved_meanwhile_are_listed_again(void **state)
 	scan_end(&listing);
 }
 
+/* A slot that is being moved: what n0 gave away before it came to it, n1 got after it was through. */
+static void keys_at_an_importing_node_are_listed(void **state)
+{
+	struct listing listing;
+	char nodes[512];
+
+	start(TWO);
+	pages_reset();
+	on(n0, "SCAN", NULL);
+	give_pages(1, "foo a");
+	scan_start(&listing, NULL);
+	expect(n0, "SCAN", "0", "COUNT", "1000");
+	until(pages[1].asked[0] && times(&listing, "foo"));
+	give_pages(1, "foo a", "{b}1");
+	snprintf(nodes, sizeof(nodes),
+		 "%040d 127.0.0.1:%d@1 master - 0 0 1 connected 0-8191\n"
+		 "%040d 127.0.0.1:%d@1 myself,master - 0 0 2 connected 8192-16383 [3300-<-%040d]\n",
+		 1, port(n0), 2, port(n1), 1);
+	on(n1, "CLUSTER NODES", bulk(nodes));
+	say(n0, "*2\r\n$1\r\n0\r\n*1\r\n$1\r\nb\r\n");
+	want_each_once(&listing, (const char *const[]){"b", "foo", "a", "{b}1", NULL});
+	scan_end(&listing);
+}
+
+static void the_client_may_be_destroyed_with_scans_open(void **state)
+{
+	struct listing listing;
+
+	start(TWO);
+	scan_start(&listing, NULL);
+	expect(n0, "SCAN", "0", "COUNT", "1000");
+	stop();
+	check(listing.batches <= 1, "%u batches", listing.batches);
+	check(!listing.batches || (listing.done && listing.error == SHARD_ECANCELED), "%s", listing.message);
+}
+
 static void a_node_that_stays_away_ends_the_listing_with_an_error(void **state)
 {
 	struct listing listing;
@@ -476,6 +512,8 @@ int main(int argc, char *argv[])
 		scripted(a_broken_connection_does_not_end_the_listing),
 		scripted(a_lost_master_is_listed_again_where_its_slots_are_now),
 		scripted(slots_that_moved_meanwhile_are_listed_again),
+		scripted(keys_at_an_importing_node_are_listed),
+		scripted(the_client_may_be_destroyed_with_scans_open),
 		scripted(a_node_that_stays_away_ends_the_listing_with_an_error),
 		scripted(nonsense_ends_the_listing_with_an_error),
 		scripted(a_single_server_is_scanned_too),

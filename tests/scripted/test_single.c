@@ -97,6 +97,26 @@ static void each_master_is_the_one_server(void **state)
 	check_count(ping->part_count, 1);
 }
 
+static void one_that_turns_out_to_be_a_cluster(void **state)
+{
+	struct ask *get;
+
+	start_single();
+	on(n0, "PING", "+PONG\r\n");
+	want_done(ask("PING"));
+	layout(TWO);
+	on(n0, "CLUSTER SLOTS", slots(TWO));
+	get = ask("GET", "foo");
+	expect(n0, "GET", "foo");
+	say(n0, "-MOVED 12182 127.0.0.1:%d\r\n", port(n1));
+	on(n0, "GET", "+0\r\n");
+	on(n1, "GET", "+1\r\n");
+	want_status(get, "1");
+	want_status(ask("GET", "foo"), "1");
+	want_status(ask("GET", "b"), "0");
+	want_status(ask("GET", "a"), "1");
+}
+
 static void a_restart_is_waited_for(void **state)
 {
 	struct ask *incr, *get;
@@ -243,6 +263,7 @@ int main(int argc, char *argv[])
 		scripted(the_first_command_may_have_keys_of_several_slots),
 		scripted(parts_work_on_a_single_server_too),
 		scripted(each_master_is_the_one_server),
+		scripted(one_that_turns_out_to_be_a_cluster),
 		scripted(a_restart_is_waited_for),
 		scripted(loading_is_waited_for),
 		scripted(readonly_of_a_replica_is_the_callers),
