@@ -9,6 +9,7 @@
 #include "name.h"
 
 /* Finds the key and calls THEN with it, or answers REQ with an error. */
-void longname_look_up(fuse_req_t req, const struct name *name, void (*then)(fuse_req_t req, const char *key, size_t len));
+void longname_look_up(fuse_req_t req, const struct name *name,
+		      void (*then)(fuse_req_t req, const char *key, size_t len));
 
 #endif

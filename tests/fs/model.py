@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""model.py STEPS SEED OTHER MOUNT [MOUNT2]: does the same random things in a mount and in a folder of another file system,
-and fails where they differ.
+"""model.py STEPS SEED OTHER MOUNT [MOUNT2]: does the same random things in a mount and in a folder of another file
+system, and fails where they differ.
 
 What differs by design is left out, or allowed: a reader keeps the version that it began, so no handle here is for
 reading alone; a file that was removed while it was open for writing in place shows what was loaded, or is stale.
@@ -47,7 +47,8 @@ class Model:
         self.log = []
 
     def data(self):
-        size = self.rng.choice([0] * (len(self.mounts) == 1) + [1, 5, 100, 4095, 4096, 4097, 8192, 65535, 65536, 70000, 150000])
+        sizes = [1, 5, 100, 4095, 4096, 4097, 8192, 65535, 65536, 70000, 150000]
+        size = self.rng.choice(sizes + [0] * (len(self.mounts) == 1))
         return self.rng.randbytes(self.rng.randint(min(size, 1), size) if self.rng.random() < 0.3 else size)
 
     def size(self):

@@ -72,7 +72,8 @@ class Refusals(Errors):
     def test_too_large(self):
         with Server(["proto-max-bulk-len 1mb"]) as server, Mount(server.uri) as mount:
             server.call("SET", "k", b"x" * 1_000_000)
-            self.fails(mount, "head -c 100000 /dev/zero | dd of=k bs=100000 iflag=fullblock oflag=append conv=notrunc status=none", "File too large")
+            append = "dd of=k bs=100000 iflag=fullblock oflag=append conv=notrunc status=none"
+            self.fails(mount, f"head -c 100000 /dev/zero | {append}", "File too large")
             self.fails(mount, "echo v | dd of=k bs=1 seek=2M conv=notrunc status=none", "File too large")
             self.fails(mount, "truncate -s 513M k", "File too large")
             self.fails(mount, "echo v | dd of=k bs=1M seek=512 status=none", "File too large")
@@ -171,7 +172,7 @@ class NoAnswer(Errors):
                 self.assertLess(result.seconds, 2 * TIMEOUT + GRACE, f"{command}: {result}")
                 self.assertRegex(result.err, "No route to host|Connection timed out", command)
             self.assertEqual(mount.ok(f"cat {self.other}; echo more >> {self.other}"), b"alive")
-            self.fails(mount, "ls", "", TIMEOUT, status=2)
+            self.fails(mount, "ls", "", 2 * TIMEOUT, status=2)
             mount.ok("df .")
             self.victim.start()
             self.cluster.wait_ok()
@@ -264,7 +265,14 @@ class NoAnswer(Errors):
 
     def test_what_was_written_is_stored_at_the_end(self):
         with self.mount() as mount:
-            script = "f = open('k', 'w'); f.write('x' * 8192); f.flush(); print('ready', flush=True); import time; time.sleep(60)"
+            script = """
+import time
+f = open("k", "w")
+f.write("x" * 8192)
+f.flush()
+print("ready", flush=True)
+time.sleep(60)
+"""
             writer = subprocess.Popen(
                 [sys.executable, "-c", script], cwd=mount.path, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
             )
