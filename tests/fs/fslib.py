@@ -31,6 +31,18 @@ def mounts():
         return [line.split()[1] for line in file if line.split()[2] == "fuse.shardfs"]
 
 
+def mounted_elsewhere(path):
+    """Whether another mount namespace has a copy of it: one that was made while it was mounted keeps it alive."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/mountinfo", encoding="utf-8") as file:
+                if any(line.split()[4].endswith(path) for line in file):
+                    return True
+        except OSError:
+            pass
+    return False
+
+
 def detach(path):
     for command in (["fusermount3", "-uz", path], ["umount", "-l", path]):
         if path not in mounts():
@@ -131,7 +143,13 @@ class Mount:
             return result.status == 0
 
         wait_until(done, 5, "fusermount3 -u")
-        return self.wait()
+        try:
+            return self.wait(10)
+        except subprocess.TimeoutExpired:
+            if not mounted_elsewhere(self.path):
+                raise
+            self.daemon.terminate()
+            return self.wait()
 
     def end(self):
         """Unmounts it, and fails where the daemon does not end well."""
