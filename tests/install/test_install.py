@@ -156,7 +156,7 @@ class Programs(unittest.TestCase):
                 (page,) = glob.glob(f"{PREFIX}/share/man/man[18]/{name}.[18]")
                 text = read(page)
                 self.assertIn(f'.TH "{name}"', text)
-                self.assertRegex(text, rf"\.SH NAME\n\.P\n{name} - ")
+                self.assertRegex(text, rf"\.SH NAME\n\.PP?\n{name} - ")
 
 
 unittest.main()
