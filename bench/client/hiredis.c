@@ -162,6 +162,8 @@ static void *hiredis_open(struct workload *workload)
 {
 	struct hiredis_side *side = calloc(1, sizeof(*side));
 
+	if (!side)
+		return NULL;
 	side->workload = workload;
 	side->epoll = epoll_create1(EPOLL_CLOEXEC);
 	for (size_t i = 0; i < workload->cluster.count; i++)

@@ -156,10 +156,16 @@ static void encode(struct raw_side *side)
 static void *raw_open(struct workload *workload)
 {
 	struct raw_side *side = calloc(1, sizeof(*side));
+	char (*request)[REQUEST_LEN + 1] = calloc(workload->key_count, sizeof(*request));
 
+	if (!side || !request) {
+		free(side);
+		free(request);
+		return NULL;
+	}
 	side->workload = workload;
 	side->epoll = epoll_create1(EPOLL_CLOEXEC);
-	side->request = calloc(workload->key_count, sizeof(*side->request));
+	side->request = request;
 	encode(side);
 	for (size_t i = 0; i < workload->cluster.count; i++)
 		if (lane_open(side, i)) {

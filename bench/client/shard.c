@@ -66,6 +66,8 @@ static void *shard_open(struct workload *workload)
 	char text[96];
 	int error;
 
+	if (!side)
+		return NULL;
 	snprintf(text, sizeof(text), "redis://%s", workload->seed);
 	error = shard_uri_parse(text, &uri, NULL);
 	if (!error) {
