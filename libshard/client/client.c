@@ -30,6 +30,11 @@ bool client_forked(const shard_client *client)
 	return client->fork_generation != fork_generation;
 }
 
+int client_refusal(const shard_client *client)
+{
+	return client->destroying ? SHARD_ECANCELED : SHARD_EFORK;
+}
+
 /* ---- making ---- */
 
 void shard_options_init(shard_options *options)
@@ -169,8 +174,10 @@ int shard_client_create(shard_client **out, const shard_options *options)
 	client->address_map = options->address_map;
 	client->address_ctx = options->address_ctx;
 	if (loop_init(&client->loop) < 0) {
+		int error = errno == ENOMEM ? SHARD_ENOMEM : SHARD_ECONNECT;
+
 		free(client);
-		return SHARD_ENOMEM;
+		return error;
 	}
 	if (!init_parts(client, options)) {
 		shard_client_destroy(client);
@@ -222,8 +229,10 @@ void shard_client_destroy(shard_client *client)
 {
 	if (!client)
 		return;
-	client->destroying = true;
 	client->loop.forked = client_forked(client);
+	/* From here on nothing more is taken: see client_refusal(). */
+	client->destroying = true;
+	client->fork_generation = fork_generation - 1;
 	scan_cancel_all(client);
 	for (bool more = true; more;) {
 		cancel_conns(client);
@@ -247,22 +256,8 @@ void shard_client_destroy(shard_client *client)
 
 void client_touched(shard_client *client)
 {
-	if (client->embedded && !client->loop.in_tick)
+	if (client->embedded && !client->loop.in_tick && !client->destroying)
 		loop_arm(&client->loop, true);
-}
-
-static void tick(shard_client *client, int timeout_ms)
-{
-	node_flush(client);
-	if (!list_empty(&client->ended))
-		timeout_ms = 0;
-	loop_tick(&client->loop, timeout_ms);
-	client->loop.in_tick = true;
-	request_call_ended(client);
-	node_flush(client);
-	client->loop.in_tick = false;
-	if (client->embedded)
-		loop_arm(&client->loop, !list_empty(&client->ended));
 }
 
 static int until_next(shard_client *client)
@@ -277,6 +272,24 @@ static int until_next(shard_client *client)
 	return next - now < 60000 ? (int)(next - now) + 1 : 60000;
 }
 
+static void tick(shard_client *client, int timeout_ms)
+{
+	int next;
+
+	/* What is found out here (a connection that is gone) may start timers: how long to wait is known after it. */
+	node_flush(client);
+	next = until_next(client);
+	if (!list_empty(&client->ended))
+		next = 0;
+	loop_tick(&client->loop, timeout_ms < 0 || (next >= 0 && next < timeout_ms) ? next : timeout_ms);
+	client->loop.in_tick = true;
+	request_call_ended(client);
+	node_flush(client);
+	client->loop.in_tick = false;
+	if (client->embedded)
+		loop_arm(&client->loop, !list_empty(&client->ended));
+}
+
 int shard_client_process(shard_client *client)
 {
 	if (client_forked(client))
@@ -287,12 +300,9 @@ int shard_client_process(shard_client *client)
 
 int shard_client_wait(shard_client *client, int timeout_ms)
 {
-	int next;
-
 	if (client_forked(client))
 		return SHARD_EFORK;
-	next = until_next(client);
-	tick(client, timeout_ms < 0 || (next >= 0 && next < timeout_ms) ? next : timeout_ms);
+	tick(client, timeout_ms);
 	return SHARD_OK;
 }
 
@@ -346,8 +356,13 @@ static void watch_ready(struct loop_source *source, uint32_t events)
 shard_watch *shard_watch_add(shard_client *client, int fd, uint32_t events,
 			     void (*callback)(void *ctx, uint32_t events), void *ctx)
 {
-	struct shard_watch *watch = calloc(1, sizeof(*watch));
+	struct shard_watch *watch;
 
+	if (client_forked(client)) {
+		errno = EINVAL;
+		return NULL;
+	}
+	watch = calloc(1, sizeof(*watch));
 	if (!watch)
 		return NULL;
 	watch->source = (struct loop_source){.ready = watch_ready, .fd = fd};
@@ -367,6 +382,10 @@ shard_watch *shard_watch_add(shard_client *client, int fd, uint32_t events,
 
 int shard_watch_set(shard_watch *watch, uint32_t events)
 {
+	if (client_forked(watch->client)) {
+		errno = EINVAL;
+		return -1;
+	}
 	return loop_set(&watch->client->loop, &watch->source, events);
 }
 
@@ -374,6 +393,7 @@ void shard_watch_remove(shard_watch *watch)
 {
 	if (!watch)
 		return;
+	watch->client->loop.forked = client_forked(watch->client);
 	loop_remove(&watch->client->loop, &watch->source);
 	watch->client->watches--;
 	loop_bury(&watch->client->loop, watch);

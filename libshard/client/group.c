@@ -89,6 +89,7 @@ static struct group *create(shard_client *client, const shard_command *command, 
 {
 	struct group *group = calloc(1, sizeof(*group));
 	unsigned timeout = how && how->timeout_ms ? how->timeout_ms : client->timeout_ms;
+	long long blocks;
 
 	if (!group)
 		return NULL;
@@ -104,6 +105,11 @@ static struct group *create(shard_client *client, const shard_command *command, 
 	group->self.is_group = true;
 	group->self.slot = -1;
 	group->self.flags = how ? how->flags : 0;
+	if (command && (command->flags & SHARD_CMD_BLOCKING) &&
+	    shard_command_blocks(command, argc, argv, argvlen, &blocks)) {
+		group->self.flags |= blocks ? 0 : SHARD_NO_DEADLINE;
+		timeout += (unsigned)(blocks < 1 << 30 ? blocks : 1 << 30);
+	}
 	group->self.deadline =
 		group->self.flags & SHARD_NO_DEADLINE ? UINT64_MAX : loop_now(&client->loop) + timeout;
 	group->command = command;
@@ -139,12 +145,27 @@ static void set_part(struct part *part, const shard_result *result, const shard_
 		part->error = SHARD_ENOMEM;
 }
 
-static const struct part *first_failure(const struct group *group)
+/* The failure that stands for the whole: one whose outcome is not known says more than one that did nothing. */
+static const struct part *worst_failure(const struct group *group)
 {
+	const struct part *found = NULL;
+
 	for (size_t i = 0; i < group->count; i++)
-		if (group->part[i].error)
-			return &group->part[i];
-	return NULL;
+		if (group->part[i].error && (!found || group->part[i].error == SHARD_EUNKNOWN))
+			found = &group->part[i];
+	return found;
+}
+
+/* A write that failed in part before anything was executed there, and was done elsewhere. */
+static bool half_done(const struct group *group, const struct part *failure)
+{
+	if (failure->error == SHARD_ESERVER || failure->error == SHARD_EPROTOCOL || failure->error == SHARD_EUNKNOWN ||
+	    group->kind != GROUP_SPLIT || !(group->command->flags & SHARD_CMD_WRITE))
+		return false;
+	for (size_t i = 0; i < group->count; i++)
+		if (!group->part[i].error)
+			return true;
+	return false;
 }
 
 static const shard_reply *whole_of_split(struct group *group, struct arena *arena)
@@ -211,8 +232,9 @@ static bool one_slot(const struct group *group)
 static void finish(struct group *group)
 {
 	shard_result result = {.error = SHARD_OK, .message = "", .node = "", .slot = -1};
-	const struct part *failure = first_failure(group);
+	const struct part *failure = worst_failure(group);
 	struct arena arena;
+	char message[512];
 
 	arena_init(&arena);
 	if (failure && one_success_is_enough(group)) {
@@ -229,6 +251,11 @@ static void finish(struct group *group)
 		result.message = failure->message ? failure->message : "";
 		result.node = failure->node ? failure->node : "";
 		result.slot = failure->slot;
+		if (half_done(group, failure)) {
+			result.error = SHARD_EUNKNOWN;
+			snprintf(message, sizeof(message), "done in part: %s", result.message);
+			result.message = message;
+		}
 	} else if (group->kind == GROUP_SPLIT) {
 		result.reply = whole_of_split(group, &arena);
 	} else if (group->count && group->aggregate) {
@@ -586,7 +613,7 @@ static void begin(struct group *group, shard_request **handle)
 	client->pending++;
 	if (handle)
 		*handle = &group->self;
-	if (client->topology) {
+	if (map_known(client)) {
 		start(group);
 		return;
 	}

@@ -165,6 +165,7 @@ struct shard_client {
 	struct client_node **node_of; /* a topology's index to a node */
 	size_t node_of_count;
 	bool single;
+	bool drawn; /* the map was drawn by redirects alone: most of it is missing */
 
 	/* the refresh */
 	bool refreshing;
@@ -174,6 +175,7 @@ struct shard_client {
 	uint64_t map_seq;          /* counts patches */
 	size_t refresh_tries, refresh_refused, refresh_seed;
 	uint32_t refresh_round;
+	unsigned refresh_failures; /* in a row */
 	bool refresh_denied;               /* the map may not be asked for */
 	struct client_node *refresh_first; /* to ask before all others, or NULL */
 	struct client_node *refresh_asked; /* who is being asked */
@@ -204,6 +206,7 @@ struct shard_client {
 /* ---- client.c ---- */
 uint32_t client_random(shard_client *client);
 bool client_forked(const shard_client *client);
+int client_refusal(const shard_client *client); /* why a client takes nothing more, once client_forked() */
 void client_touched(shard_client *client); /* something was submitted: an embedder's descriptor must fire */
 
 /* ---- node.c ---- */
@@ -284,6 +287,10 @@ bool map_install(shard_client *client, shard_topology *topology, uint64_t seq); 
 void map_init(shard_client *client);
 void map_finish(shard_client *client);
 void map_wanted(shard_client *client); /* somebody waits for the first map */
+static inline bool map_known(const shard_client *client)
+{
+	return client->topology && !client->drawn;
+}
 /* The node that owns SLOT by the map of now, or NULL. */
 static inline struct client_node *map_owner(shard_client *client, int slot)
 {

@@ -12,6 +12,7 @@
 #define SPACING_MS 1000  /* between two fetches */
 #define SPREAD_MS 1000   /* a MOVED can wait: its own slot is patched */
 #define URGENT_MS 50     /* jitter where requests wait for the answer */
+#define FAILED_MS 100    /* after a fetch that failed; doubled up to 1600 */
 #define PROMOTED_MS 100  /* between two fetches that a promotion asks for */
 #define TRIES 5          /* nodes asked before the seeds */
 
@@ -45,17 +46,21 @@ struct client_node *node_any_master(shard_client *client)
 struct client_node *map_replica(shard_client *client, int slot)
 {
 	unsigned owner = client->owners[slot];
+	uint64_t now = loop_now(&client->loop);
 	struct client_node *found = NULL;
 	unsigned seen = 0;
 
 	for (size_t i = 0; i < client->node_of_count; i++) {
 		const shard_node *node = shard_topology_node(client->topology, i);
+		struct client_node *own = client->node_of[i];
 
-		if (node->master != (int)owner || !client->node_of[i] || client->node_of[i]->sick ||
-		    node->flags & (SHARD_NODE_FAIL | SHARD_NODE_LOADING))
+		if (node->master != (int)owner || !own || node->flags & (SHARD_NODE_FAIL | SHARD_NODE_LOADING))
+			continue;
+		/* A sick one has another try now and then: nothing else would find out that it is well. */
+		if (own->sick && now < own->retry_at)
 			continue;
 		if (client_random(client) % ++seen == 0)
-			found = client->node_of[i];
+			found = own;
 	}
 	return found;
 }
@@ -123,7 +128,8 @@ static void use(shard_client *client, shard_topology *topology)
 
 static void tell(shard_client *client)
 {
-	group_map_known(client);
+	if (map_known(client))
+		group_map_known(client);
 	request_wake_all(client, true);
 	if (client->on_topology)
 		client->on_topology(client->on_topology_ctx, client->topology);
@@ -138,6 +144,7 @@ bool map_install(shard_client *client, shard_topology *topology, uint64_t seq)
 	}
 	shard_topology_unref(client->topology);
 	use(client, topology);
+	client->drawn = false;
 	if (!client->single)
 		node_map_changed(client);
 	tell(client);
@@ -177,6 +184,7 @@ void map_moved(shard_client *client, unsigned slot, struct client_node *node)
 		shard_topology_unref(topology);
 		topology = client->topology = NULL;
 	}
+	client->drawn |= !topology;
 	count = topology ? shard_topology_node_count(topology) : 0;
 	if (shard__topology_patch_own(&topology, slot, node->host, node->port) != SHARD_OK)
 		return;
@@ -240,14 +248,24 @@ static void schedule_slow(shard_client *client)
 		schedule(client, ms / 2 + client_random(client) % (ms / 2 + 1));
 }
 
+static bool somebody_waits(const shard_client *client)
+{
+	return !list_empty(&client->map_waiting) || !list_empty(&client->group_waiting) ||
+	       !list_empty(&client->waiting) || !list_empty(&client->refresh_waiters);
+}
+
 static void end_refresh(shard_client *client, int error, const char *message)
 {
 	client->refreshing = false;
 	client->refresh_tries = client->refresh_refused = 0;
-	if (error == SHARD_OK)
+	if (error == SHARD_OK) {
+		client->refresh_failures = 0;
 		schedule_slow(client);
-	else if (client->pending)
-		schedule(client, policy_pause(4, client_random(client)));
+	} else if (!client->refresh_denied && somebody_waits(client)) {
+		unsigned wait = FAILED_MS << (client->refresh_failures < 4 ? client->refresh_failures++ : 4);
+
+		schedule(client, wait / 2 + client_random(client) % (wait / 2 + 1));
+	}
 	if (client->refresh_again) {
 		client->refresh_again = false;
 		map_refresh(client, REFRESH_NOW, NULL);
@@ -321,7 +339,7 @@ static void got_map(void *ctx, const shard_result *result)
 	if (error == SHARD_OK)
 		error = shard__topology_from_slots(result->reply, node->host, node->port, client->address_map,
 						   client->address_ctx, &topology, &why);
-	else if (no_cluster(result))
+	else if (no_cluster(result) && (!map_known(client) || client->single))
 		error = shard_topology_single(node->host, node->port, &topology);
 	else
 		refused(client, result);
@@ -464,7 +482,7 @@ int shard_refresh(shard_client *client, shard_callback callback, void *ctx)
 	struct map_waiter *waiter = NULL;
 
 	if (client_forked(client))
-		return SHARD_EFORK;
+		return client_refusal(client);
 	if (callback) {
 		waiter = malloc(sizeof(*waiter));
 		if (!waiter)

@@ -119,7 +119,7 @@ int shard_submit_multi(shard_client *client, size_t count, const shard_args comm
 	int error = SHARD_OK;
 
 	if (client_forked(client))
-		return SHARD_EFORK;
+		return client_refusal(client);
 	if (!callback || count > UINT32_MAX - 2)
 		return SHARD_EINVAL;
 	block.anywhere = (how && how->node) || !client->topology || client->single;

@@ -417,6 +417,25 @@ static uint64_t silent_for(const struct conn *conn, uint64_t now)
 	return conn->state == CONN_UP && !list_empty(&conn->sent) && now > since ? now - since : 0;
 }
 
+/* Whether nobody waits any more for what CONN owes. */
+static bool all_given_up(const struct conn *conn)
+{
+	for (struct list *l = conn->sent.next; l != &conn->sent; l = l->next)
+		if (list_entry(l, struct shard_request, item.link)->state != STATE_DEAD)
+			return false;
+	return true;
+}
+
+/* What a silent replica was asked, its master is asked too: once, for it may just be a slow question. */
+static void leave_replica(struct client_node *node, struct conn *conn)
+{
+	for (struct list *l = conn->sent.next; l != &conn->sent; l = l->next)
+		list_entry(l, struct shard_request, item.link)->flags &= ~(uint32_t)SHARD_REPLICA;
+	node->retry_at = node->client->loop.now + RETRY_MAX;
+	become_sick(node);
+	conn_fail(conn, SHARD_ECONNECT, "no answer in time");
+}
+
 static void check_conn(struct client_node *node, struct conn *conn, uint64_t now)
 {
 	shard_client *client = node->client;
@@ -424,7 +443,11 @@ static void check_conn(struct client_node *node, struct conn *conn, uint64_t now
 
 	if (silent < client->pause_ms)
 		return;
-	if (conn == node->replica || silent >= client->timeout_ms) {
+	if (conn == node->replica) {
+		leave_replica(node, conn);
+		return;
+	}
+	if (silent >= client->timeout_ms && all_given_up(conn)) {
 		become_sick(node);
 		conn_fail(conn, SHARD_ECONNECT, "no answer in time");
 		return;

@@ -112,7 +112,7 @@ static struct client_node *choose_node(struct shard_request *req)
 		return client->seeds[client->seed_at % client->seed_count];
 	if (client->single || req->slot < 0)
 		return node_any_master(client);
-	if (req->flags & SHARD_REPLICA)
+	if ((req->flags & SHARD_REPLICA) && req->lane != LANE_OWN)
 		node = map_replica(client, req->slot);
 	if (node)
 		req->lane = LANE_REPLICA;
@@ -134,7 +134,8 @@ void request_route(struct shard_request *req)
 		node_send(req->node, req);
 		return;
 	}
-	if (!client->topology && (!client->lazy || (req->flags & REQ_NEEDS_MAP))) {
+	if (!client->topology ? !client->lazy || (req->flags & REQ_NEEDS_MAP)
+			      : client->drawn && (req->flags & REQ_NEEDS_MAP)) {
 		req->state = STATE_MAP;
 		list_push(&client->map_waiting, &req->item.link);
 		map_wanted(client);

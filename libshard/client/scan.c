@@ -406,7 +406,7 @@ static void begin(void *ctx, const shard_result *result)
 		free_scan(scan);
 		return;
 	}
-	if (result->error && !scan->client->topology) {
+	if (!map_known(scan->client)) {
 		fail(scan, result->error, result->message);
 		return;
 	}
@@ -515,10 +515,14 @@ static void verified_map(void *ctx, const shard_result *result)
 {
 	shard_scan *scan = ctx;
 
-	(void)result;
 	scan->busy = false;
 	if (scan->destroyed) {
 		free_scan(scan);
+		return;
+	}
+	/* Without a map it cannot be told whether all was seen. */
+	if (result->error) {
+		fail(scan, result->error, result->message);
 		return;
 	}
 	check_nodes(scan);
@@ -646,7 +650,7 @@ static void start_scan(void *ctx)
 	shard_scan *scan = ctx;
 
 	scan->timer = NULL;
-	if (scan->client->topology) {
+	if (map_known(scan->client)) {
 		start_on(scan, scan->client->topology);
 		advance(scan);
 		return;
@@ -669,7 +673,7 @@ static void resume(void *ctx)
 int shard_scan_next(shard_scan *scan, shard_scan_callback callback, void *ctx)
 {
 	if (client_forked(scan->client))
-		return SHARD_EFORK;
+		return client_refusal(scan->client);
 	if (scan->callback || scan->ended || !callback)
 		return SHARD_EINVAL;
 	scan->callback = callback;

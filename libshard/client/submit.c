@@ -87,8 +87,10 @@ static void start(const struct line *line, struct shard_request *req)
 	if (line->command && (line->command->flags & SHARD_CMD_BLOCKING) &&
 	    shard_command_blocks(line->command, line->argc, line->argv, line->argvlen, &blocks)) {
 		/* WAIT is about the connection that wrote: it must stay there. */
-		if (req->slot >= 0)
+		if (strncmp(line->command->name, "wait", 4)) {
 			req->lane = LANE_OWN;
+			req->flags &= ~(uint32_t)SHARD_REPLICA;
+		}
 		if (blocks == 0)
 			req->flags |= SHARD_NO_DEADLINE;
 		else
@@ -397,7 +399,7 @@ int shard_submit(shard_client *client, int argc, const char *const argv[], const
 	const shard_command *command;
 
 	if (client_forked(client))
-		return SHARD_EFORK;
+		return client_refusal(client);
 	if (argc < 1 || !argv || !callback)
 		return SHARD_EINVAL;
 	if (!how && argvlen && remembered(&client->memo, argc, argv[0], argvlen[0]))

@@ -66,14 +66,16 @@ SHARD_API void shard_options_init(shard_options *options);
 
 /*
  * Makes a client. Nothing is dialled yet.
- * Returns SHARD_OK, SHARD_EINVAL, SHARD_ENOMEM, or SHARD_EUNSUPPORTED (a
- * scheme that this build does not speak).
+ * Returns SHARD_OK, SHARD_EINVAL, SHARD_ENOMEM, SHARD_EUNSUPPORTED (a scheme
+ * that this build does not speak), or SHARD_ECONNECT (no descriptor is left:
+ * errno).
  */
 SHARD_API SHARD_MUST_CHECK int shard_client_create(shard_client **client, const shard_options *options);
 
 /*
  * Calls back every open request with SHARD_ECANCELED (SHARD_EUNKNOWN where it
- * had been sent and may change something), closes all, frees. Watches and
+ * had been sent and may change something), closes all, frees. What those
+ * callbacks submit is refused with SHARD_ECANCELED. Watches and
  * timers of the caller's are to be removed before. NULL is fine. Not from a
  * callback.
  */
@@ -125,7 +127,8 @@ typedef struct shard_call {
  * that the table does not have is asked about each time (COMMAND GETKEYS:
  * one more round trip, which HOW's key saves). MGET, MSET, DEL, UNLINK, EXISTS and TOUCH over several slots
  * are split, sent to all nodes at once and put together again (MSET is then
- * not atomic: SHARD_PARTS tells which keys failed). Commands without keys go
+ * not atomic: SHARD_PARTS tells which keys failed; a write that was done in
+ * part and could not be sent in part ends in SHARD_EUNKNOWN). Commands without keys go
  * where Redis 7's request_policy says and their replies are aggregated as
  * response_policy says; those without a policy go to one master.
  *
