@@ -61,8 +61,11 @@ static bool submit(struct stream *stream)
 static void answer(struct stream *stream, const struct stream_job *job, const shard_result *result)
 {
 	struct rdel *rdel = stream->ctx;
+	shard_result misfit;
 
-	if (result->reply->type == SHARD_REPLY_INTEGER)
+	if (!cli_fits(result, SHARD_REPLY_INTEGER, &misfit))
+		stream_fail(stream, job, &misfit);
+	else if (result->reply->type == SHARD_REPLY_INTEGER)
 		rdel->deleted += result->reply->integer;
 }
 

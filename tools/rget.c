@@ -73,7 +73,10 @@ static void print_exact(const shard_reply *reply)
 static void on_value(void *ctx, const shard_result *result)
 {
 	struct one *one = ctx;
+	shard_result misfit;
 
+	if (!result->error && !cli_fits(result, SHARD_REPLY_STRING, &misfit))
+		result = &misfit;
 	if (result->error) {
 		cli_result_error(one->key, strlen(one->key), result);
 		one->status = CLI_FAILED;
@@ -123,7 +126,12 @@ static void answer(struct stream *stream, const struct stream_job *job, const sh
 {
 	struct rget *rget = stream->ctx;
 	const shard_reply *value = result->reply;
+	shard_result misfit;
 
+	if (!cli_fits(result, SHARD_REPLY_STRING, &misfit)) {
+		stream_fail(stream, job, &misfit);
+		return;
+	}
 	if (value->type == SHARD_REPLY_NIL) {
 		rget->missing++;
 		return;

@@ -153,7 +153,10 @@ struct one {
 static void on_set(void *ctx, const shard_result *result)
 {
 	struct one *one = ctx;
+	shard_result misfit;
 
+	if (!result->error && !cli_fits(result, SHARD_REPLY_STATUS, &misfit))
+		result = &misfit;
 	if (result->error) {
 		cli_result_error(one->key, strlen(one->key), result);
 		one->status = CLI_FAILED;
@@ -217,8 +220,11 @@ static bool submit(struct stream *stream)
 static void answer(struct stream *stream, const struct stream_job *job, const shard_result *result)
 {
 	struct rset *rset = stream->ctx;
+	shard_result misfit;
 
-	if (result->reply->type == SHARD_REPLY_NIL)
+	if (!cli_fits(result, SHARD_REPLY_STATUS, &misfit))
+		stream_fail(stream, job, &misfit);
+	else if (result->reply->type == SHARD_REPLY_NIL)
 		rset->unmet++;
 }
 

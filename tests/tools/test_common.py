@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """What all tools have in common: where the servers are, secrets, deadlines, errors, the topology cache."""
 
+import contextlib
 import glob
 import os
 import shutil
@@ -40,12 +41,25 @@ class Options(ToolCase):
         for tool, words in TOOLS.items():
             self.error(FAILED, tool, "--nonsense", *words)
             self.error(FAILED, tool, "--uri")
-            for number in ("0", "-1", "x", "", "1.5", "99999999999999999999", " 1", "1s"):
+            for number in ("0", "-1", "x", "", "1.5", "99999999999999999999", " 1", "\t1", "\n1", "1s"):
                 self.assertIn("--timeout", self.error(FAILED, tool, f"--timeout={number}", *words))
         for tool in ("rget", "rdel", "rset", "rcmd"):
             self.error(FAILED, tool)
         self.error(FAILED, "rkeys", "a", "b")
         self.error(FAILED, "rget", "-0", "-j", "k")
+
+    def test_a_password_as_a_word_is_refused_and_not_shown(self):
+        for tool, words in TOOLS.items():
+            for option in (["--password", SECRET], [f"--password={SECRET}"]):
+                err = self.error(FAILED, tool, *option, *words)
+                self.assertIn("--password-file", err)
+                self.assertNotIn(SECRET, err)
+
+    def test_help_to_a_full_disk_is_an_error(self):
+        with open("/dev/full", "wb") as full:
+            for tool in (*TOOLS, "rcluster"):
+                for option in ("--help", "--version"):
+                    self.assertIn("No space left", self.error(FAILED, tool, option, stdout=full))
 
     def test_bad_uris(self):
         for uri in (
@@ -151,27 +165,43 @@ class NoServer(ToolCase):
                 self.error(FAILED, tool, "--timeout", "500", "-u", uri, *words)
                 self.assertLess(time.monotonic() - start, 5, tool)
 
-    def test_a_server_that_talks_nonsense(self):
-        with socket.socket() as nonsense:
-            nonsense.bind((HOST, 0))
-            nonsense.listen()
+    @contextlib.contextmanager
+    def parrot(self, answer):
+        """A server that answers each connection with ANSWER and ends it. Yields its URI."""
+        with socket.socket() as parrot:
+            parrot.bind((HOST, 0))
+            parrot.listen()
 
             def serve():
                 while True:
                     try:
-                        with nonsense.accept()[0] as peer:
+                        with parrot.accept()[0] as peer:
                             peer.recv(1000)
-                            peer.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                            peer.sendall(answer)
                     except OSError:
                         return
 
             thread = threading.Thread(target=serve, daemon=True)
             thread.start()
-            uri = f"redis://{HOST}:{nonsense.getsockname()[1]}"
+            yield f"redis://{HOST}:{parrot.getsockname()[1]}"
+            parrot.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+
+    def test_a_server_that_talks_nonsense(self):
+        with self.parrot(b"HTTP/1.1 400 Bad Request\r\n\r\n") as uri:
             for tool, words in TOOLS.items():
                 self.error(FAILED, tool, "--timeout", "500", "-u", uri, *words)
-            nonsense.shutdown(socket.SHUT_RDWR)
-        thread.join(10)
+
+    def test_an_answer_of_another_type(self):
+        for answer in (b"*0\r\n", b"*1\r\n$1\r\nv\r\n", b":1\r\n", b"+OK\r\n", b"$1\r\nv\r\n"):
+            with self.parrot(answer) as uri:
+                if not answer.startswith(b"$"):
+                    self.assertIn("not an answer", self.error(FAILED, "rget", "-u", uri, "k"))
+                if not answer.startswith(b"+"):
+                    self.assertIn("not an answer", self.error(FAILED, "rset", "-u", uri, "k", "v"))
+                if not answer.startswith(b":"):
+                    result = self.check(FAILED, "rdel", "--timeout", "500", "-u", uri, "k")
+                    self.assertIn("not an answer", result.err)
 
     def test_a_recorded_cluster_that_does_not_run_is_an_error(self):
         port = free_port()
@@ -248,6 +278,8 @@ class Passwords(ToolCase):
             self.assertEqual(err, f"{tool}: {missing}: cannot read the password: No such file or directory\n")
         self.assertIn("Is a directory", self.error(FAILED, "rget", "--password-file", self.runtime.path, "k"))
         self.assertIn("holds no password", self.error(FAILED, "rget", "--password-file", self.write("\n"), "k"))
+        for text in (f"{SECRET}\0\n", f"\0{SECRET}\n"):
+            self.assertIn("holds a NUL", self.error(FAILED, "rget", "--password-file", self.write(text), "k"))
         self.assertIn("4096", self.error(FAILED, "rget", "--password-file", self.write("x" * 5000), "k"))
 
     @unittest.skipUnless(os.getuid() == 0, "needs another user")

@@ -33,9 +33,20 @@ static void open_standard(void)
 			_exit(CLI_FAILED);
 }
 
+/* What stdio holds (--help, --version, the lines of rcluster) is written at the end: a full disk shows only then. */
+static void check_output(void)
+{
+	errno = 0;
+	if ((!fflush(stdout) && !ferror(stdout)) || errno == EPIPE)
+		return;
+	cli_error("standard output: %s", errno ? strerror(errno) : "an error when writing");
+	_exit(CLI_FAILED);
+}
+
 void cli_start(char *argv[])
 {
 	open_standard();
+	atexit(check_output);
 	signal(SIGPIPE, SIG_IGN);
 	if (argv[0]) {
 		char *slash = strrchr(argv[0], '/');
@@ -196,6 +207,19 @@ void cli_result_error(const void *thing, size_t len, const shard_result *result)
 	line_write(&line);
 }
 
+bool cli_fits(const shard_result *result, shard_reply_type type, shard_result *misfit)
+{
+	if (result->reply->type == type || result->reply->type == SHARD_REPLY_NIL)
+		return true;
+	*misfit = (shard_result){
+		.error = SHARD_EPROTOCOL,
+		.message = "not an answer to this command; is it a Redis server?",
+		.node = result->node,
+		.slot = result->slot,
+	};
+	return false;
+}
+
 /* ---- numbers, memory ---- */
 
 long long cli_number(const char *option, const char *text, long long min, long long max)
@@ -205,7 +229,7 @@ long long cli_number(const char *option, const char *text, long long min, long l
 
 	errno = 0;
 	number = strtoll(text, &end, 10);
-	if (errno || end == text || *end || number < min || number > max || text[0] == ' ' || text[0] == '+')
+	if (errno || end == text || *end || number < min || number > max || !strchr("-0123456789", text[0]))
 		cli_usage("%s: a whole number from %lld to %lld is wanted, not \"%s\"", option, min, max, text);
 	return number;
 }

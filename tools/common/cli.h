@@ -53,6 +53,12 @@ void cli_error_about(const void *thing, size_t len, const char *format, ...) __a
 /* "NAME: THING: WHAT (NODE, slot N)" for a result that is not SHARD_OK. A THING of no bytes is left out. */
 void cli_result_error(const void *thing, size_t len, const shard_result *result);
 
+/*
+ * Whether the reply of RESULT (no error) is of TYPE or nil. Out where it is not: *MISFIT, a failure that says so and
+ * borrows from RESULT.
+ */
+bool cli_fits(const shard_result *result, shard_reply_type type, shard_result *misfit);
+
 /* What the last argument of a line for people may become: BYTES as cli_error_about() shows them. Returns OUT. */
 const char *cli_show(const void *bytes, size_t len, char *out, size_t out_size);
 

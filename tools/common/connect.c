@@ -12,7 +12,7 @@
 #define REMEMBER_MS 500
 #define PASSWORD_MAX 4096
 
-enum { OPTION_TIMEOUT = 0x100, OPTION_PASSWORD_FILE };
+enum { OPTION_TIMEOUT = 0x100, OPTION_PASSWORD_FILE, OPTION_PASSWORD };
 
 static const struct argp_option options[] = {
 	{"uri", 'u', "URI", 0,
@@ -22,6 +22,8 @@ static const struct argp_option options[] = {
 	{"timeout", OPTION_TIMEOUT, "MS", 0, "Deadline of one operation in milliseconds (5000)", 0},
 	{"password-file", OPTION_PASSWORD_FILE, "FILE", 0,
 	 "Take the password from the first line of FILE, else from the URI, $SHARD_PASSWORD or $REDISCLI_AUTH", 0},
+	/* Else --password WORD would abbreviate --password-file, and an error would show the word. */
+	{"password", OPTION_PASSWORD, "WORD", OPTION_HIDDEN, NULL, 0},
 	{0},
 };
 
@@ -62,6 +64,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case OPTION_PASSWORD_FILE:
 		connect->password_file = arg;
 		return 0;
+	case OPTION_PASSWORD:
+		memset(arg, '*', strlen(arg));
+		cli_usage("--password would show it to everybody: use --password-file FILE or $SHARD_PASSWORD");
 	}
 	return ARGP_ERR_UNKNOWN;
 }
@@ -108,10 +113,13 @@ static char *read_password(const char *path)
 	char text[PASSWORD_MAX + 2], *password = NULL;
 	ssize_t n = read_line(path, text, sizeof(text));
 	size_t len = n < 0 ? 0 : strcspn(text, "\r\n");
+	bool nul = n > 0 && len < (size_t)n && !text[len];
 
 	text[len] = '\0';
 	if (n < 0)
 		cli_error_about(path, strlen(path), "cannot read the password: %s", strerror(errno));
+	else if (nul)
+		cli_error_about(path, strlen(path), "holds a NUL, which no password may");
 	else if (!len)
 		cli_error_about(path, strlen(path), "holds no password");
 	else if (len > PASSWORD_MAX)

@@ -90,7 +90,7 @@ static const struct verb *must_find_verb(const char *name)
 	const struct verb *verb = find_verb(name);
 
 	if (!verb)
-		cli_usage("%s: no such command", name);
+		cli_usage("%s: no such command", *name ? name : "\"\"");
 	return verb;
 }
 
