@@ -283,6 +283,7 @@ static void tick(shard_client *client, int timeout_ms)
 		next = 0;
 	loop_tick(&client->loop, timeout_ms < 0 || (next >= 0 && next < timeout_ms) ? next : timeout_ms);
 	client->loop.in_tick = true;
+	map_tell(client);
 	request_call_ended(client);
 	node_flush(client);
 	client->loop.in_tick = false;

@@ -591,10 +591,10 @@ static void start(struct group *group)
 	group->started = true;
 	if (!ok)
 		drop_unstarted(group);
-	if (!ok && list_empty(&group->children))
-		fail(group, SHARD_ENOMEM, NULL);
-	else if (group->kind == GROUP_EACH && !group->count)
+	if (ok && group->kind == GROUP_EACH && !group->count)
 		fail(group, SHARD_ENOROUTE, "the map has no such node");
+	else if (list_empty(&group->children))
+		fail(group, SHARD_ENOMEM, NULL);
 }
 
 static void group_expired(struct timer *timer)

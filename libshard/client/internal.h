@@ -105,6 +105,7 @@ struct client_node {
 	unsigned probe_turn;
 	struct conn *data, *replica, *idle; /* idle: a LANE_OWN connection to use again */
 	struct list conns;                  /* all, the retired ones too */
+	char *why; /* malloc'ed: "addr: why" of the last failure to connect, or NULL */
 	char *addr;
 	char host[];
 };
@@ -157,7 +158,6 @@ struct shard_client {
 	uint32_t next_serial;
 	struct client_node **seeds;
 	size_t seed_count, seed_at;
-	size_t seeds_refused; /* in a row */
 	bool ever_up;
 
 	shard_topology *topology;
@@ -186,6 +186,7 @@ struct shard_client {
 	size_t patch_count, patch_room;
 	void (*on_topology)(void *ctx, shard_topology *topology);
 	void *on_topology_ctx;
+	bool map_changed; /* on_topology is to be called */
 
 	struct list waiting;     /* paused requests */
 	struct list map_waiting; /* requests that want the first map */
@@ -244,7 +245,11 @@ void request_reply(struct shard_request *req, struct conn *conn, const shard_rep
 void request_event(struct shard_request *req, enum policy_event_kind kind, const char *why);
 void request_fail(struct shard_request *req, int error, const char *why);
 void request_done(struct shard_request *req, int error, const shard_reply *reply, const char *message);
-void request_wake_all(shard_client *client, bool map_known);
+/* Sends on who waited for a map; and of who pauses, those of SLOT, or (-1) those whose owner is another than in BEFORE. */
+void request_wake(shard_client *client, const shard_topology *before, int slot);
+void request_wake_waiting(shard_client *client); /* the former alone */
+/* What to report at the deadline, should nothing else happen. */
+void request_cause(struct shard_request *req, int error, const char *why);
 void request_fail_all_waiting(shard_client *client, int error, const char *why);
 void request_call_ended(shard_client *client);
 
@@ -285,6 +290,7 @@ void map_refresh(shard_client *client, enum policy_refresh when, struct client_n
 void map_moved(shard_client *client, unsigned slot, struct client_node *node);
 bool map_install(shard_client *client, shard_topology *topology, uint64_t seq); /* takes the reference */
 void map_init(shard_client *client);
+void map_tell(shard_client *client); /* the caller's on_topology, at the end of a tick */
 void map_finish(shard_client *client);
 void map_wanted(shard_client *client); /* somebody waits for the first map */
 static inline bool map_known(const shard_client *client)

@@ -126,28 +126,38 @@ static void use(shard_client *client, shard_topology *topology)
 	client->single = shard_topology_is_single(topology);
 }
 
-static void tell(shard_client *client)
+static void changed(shard_client *client, const shard_topology *before, int slot)
 {
+	client->map_changed = true;
 	if (map_known(client))
 		group_map_known(client);
-	request_wake_all(client, true);
+	request_wake(client, before, slot);
+}
+
+void map_tell(shard_client *client)
+{
+	if (!client->map_changed)
+		return;
+	client->map_changed = false;
 	if (client->on_topology)
 		client->on_topology(client->on_topology_ctx, client->topology);
 }
 
 bool map_install(shard_client *client, shard_topology *topology, uint64_t seq)
 {
+	shard_topology *before = client->topology;
+
 	client->refresh_seq = seq;
 	if (apply_patches(client, &topology) != SHARD_OK || !index_nodes(client, topology)) {
 		shard_topology_unref(topology);
 		return false;
 	}
-	shard_topology_unref(client->topology);
 	use(client, topology);
 	client->drawn = false;
 	if (!client->single)
 		node_map_changed(client);
-	tell(client);
+	changed(client, before, -1);
+	shard_topology_unref(before);
 	return true;
 }
 
@@ -191,7 +201,7 @@ void map_moved(shard_client *client, unsigned slot, struct client_node *node)
 	use(client, topology);
 	if (shard_topology_node_count(topology) != count)
 		index_nodes(client, topology);
-	tell(client);
+	changed(client, NULL, (int)slot);
 }
 
 /* ---- fetching ---- */
@@ -289,7 +299,7 @@ static void refresh_failed(shard_client *client)
 	/* It answers commands, but not this one: follow its redirects. */
 	if (client->refresh_denied && !client->topology && !client->lazy) {
 		client->lazy = true;
-		request_wake_all(client, true);
+		request_wake_waiting(client);
 	}
 }
 
@@ -505,6 +515,7 @@ shard_topology *shard_client_topology(shard_client *client)
 
 void shard_client_on_topology(shard_client *client, void (*callback)(void *ctx, shard_topology *topology), void *ctx)
 {
+	client->map_changed = false; /* only what changes from now on */
 	client->on_topology = callback;
 	client->on_topology_ctx = ctx;
 }

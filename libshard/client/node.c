@@ -108,6 +108,7 @@ static void node_free(struct client_node *node)
 	*at = node->hash_next;
 	list_remove(&node->all);
 	timer_stop(&node->probe);
+	free(node->why);
 	while (!list_empty(&node->conns))
 		conn_destroy(list_entry(node->conns.next, struct conn, links));
 	loop_bury(&node->client->loop, node);
@@ -191,6 +192,8 @@ static void move_to(struct shard_request *req, struct client_node *node)
 
 static void pause_until(struct shard_request *req, uint64_t due)
 {
+	if (req->node->why)
+		request_cause(req, SHARD_ECONNECT, req->node->why);
 	req->state = STATE_PAUSED;
 	list_push(&req->client->waiting, &req->item.link);
 	timer_start(&req->client->loop.wheel, &req->timer, due < req->deadline ? due : req->deadline);
@@ -316,7 +319,6 @@ static void on_up(struct conn *conn)
 	node->greeted = true;
 	node->refused = false;
 	node->client->ever_up = true;
-	node->client->seeds_refused = 0;
 }
 
 /* ---- trouble ---- */
@@ -369,11 +371,9 @@ static void lose(struct shard_request *req, int error, bool was_up, bool head, c
 		request_event(req, error == SHARD_ERESOLVE ? EVENT_RESOLVE : EVENT_CONNECT, why);
 }
 
-static void count_refusal(struct client_node *node, struct conn *conn, int error)
+static void note_refusal(struct client_node *node, const struct conn *conn, int error)
 {
 	node->refused = conn->refused || error == SHARD_ERESOLVE;
-	if (node->seed && node->refused)
-		node->client->seeds_refused++;
 }
 
 static void on_down(struct conn *conn, int error, const char *why)
@@ -391,12 +391,14 @@ static void on_down(struct conn *conn, int error, const char *why)
 	list_splice(&queue, &conn->queue);
 	detach(node, conn);
 	if (error == SHARD_ECONNECT || error == SHARD_ERESOLVE) {
+		free(node->why);
+		node->why = strdup(text);
 		note_failure(node, was_up);
 		if (!was_up)
 			become_sick(node);
 	}
 	if (!was_up)
-		count_refusal(node, conn, error);
+		note_refusal(node, conn, error);
 	if (node->in_map && was_up)
 		map_refresh(client, REFRESH_NOW, NULL);
 	while (!list_empty(&sent)) {

@@ -216,6 +216,12 @@ static void set_cause(struct shard_request *req, const char *why, size_t len)
 	req->cause = text;
 }
 
+void request_cause(struct shard_request *req, int error, const char *why)
+{
+	req->cause_error = (uint8_t)error;
+	set_cause(req, why, strlen(why));
+}
+
 void request_fail(struct shard_request *req, int error, const char *why)
 {
 	if (why)
@@ -284,11 +290,12 @@ static void timer_expired(struct timer *timer)
 		request_route(req);
 		return;
 	}
-	if (req->state == STATE_MAP && client->refresh_why) {
-		why = client->refresh_why;
-	} else if (!req->cause || (req->state == STATE_CONN && req->item.sent)) {
-		snprintf(text, sizeof(text), "%s%s in time", req->state == STATE_CONN ? req->node->addr : "no map of the cluster",
-			 req->state == STATE_CONN ? ": no answer" : "");
+	if (req->state == STATE_MAP) {
+		why = client->refresh_why ? client->refresh_why : "no map of the cluster in time";
+	} else if (req->state == STATE_LOOKUP) {
+		why = "no answer to COMMAND GETKEYS in time";
+	} else if (req->state == STATE_CONN && (!req->cause || req->item.sent)) {
+		snprintf(text, sizeof(text), "%s: no answer in time", req->node->addr);
 		why = text;
 	}
 	request_fail(req, deadline_error(req), why);
@@ -351,6 +358,14 @@ static void follow(struct shard_request *req, struct conn *conn, const struct po
 	}
 }
 
+static bool all_seeds_refused(const shard_client *client)
+{
+	for (size_t i = 0; i < client->seed_count; i++)
+		if (!client->seeds[i]->refused)
+			return false;
+	return true;
+}
+
 void request_event(struct shard_request *req, enum policy_event_kind kind, const char *why)
 {
 	struct policy_event event = {.kind = kind};
@@ -373,8 +388,10 @@ void request_event(struct shard_request *req, enum policy_event_kind kind, const
 		map_refresh(client, decision.refresh, NULL);
 	/* Without a map another seed is the better try; when all refuse there is nobody to talk to. */
 	if (!client->topology && !(req->flags & REQ_FIXED) && (kind == EVENT_CONNECT || kind == EVENT_RESOLVE)) {
-		client->seed_at++;
-		if (!client->ever_up && client->seeds_refused >= client->seed_count) {
+		/* Many requests may be lost with one connection to one seed. */
+		if (req->node == client->seeds[client->seed_at % client->seed_count])
+			client->seed_at++;
+		if (!client->ever_up && all_seeds_refused(client)) {
 			request_fail(req, req->cause_error, NULL);
 			return;
 		}
@@ -434,6 +451,8 @@ static __attribute__((noinline)) void error_reply(struct shard_request *req, str
 	req->policy.on_replica = req->lane == LANE_REPLICA;
 	req->policy.single = client->single;
 	policy_decide(&req->policy, &event, client_random(client), &decision);
+	req->conn = NULL;
+	req->state = STATE_NEW;
 	if (decision.redirect.kind == REDIRECT_MOVED && target)
 		map_moved(client, redirect.slot, target);
 	if (decision.refresh == REFRESH_NOW || (decision.refresh == REFRESH_SOON && !client->lazy))
@@ -443,8 +462,6 @@ static __attribute__((noinline)) void error_reply(struct shard_request *req, str
 		return;
 	}
 	note_error(req, reply);
-	req->conn = NULL;
-	req->state = STATE_NEW;
 	follow(req, conn, &decision, target);
 }
 
@@ -469,19 +486,42 @@ void request_reply(struct shard_request *req, struct conn *conn, const shard_rep
 
 /* ---- all of them ---- */
 
-void request_wake_all(shard_client *client, bool map_known)
+void request_wake_waiting(shard_client *client)
 {
 	struct list woken;
 
 	list_init(&woken);
-	if (map_known)
-		list_splice(&woken, &client->map_waiting);
+	list_splice(&woken, &client->map_waiting);
+	while (!list_empty(&woken))
+		request_route(list_entry(list_pop(&woken), struct shard_request, item.link));
+}
+
+/* Whether SLOT has another owner than in BEFORE. */
+static bool owner_changed(shard_client *client, const shard_topology *before, int slot)
+{
+	int was = before ? shard_topology_owner(before, (unsigned)slot) : -1;
+	int is = shard_topology_owner(client->topology, (unsigned)slot);
+
+	if (was < 0 || is < 0)
+		return is >= 0;
+	return strcmp(shard_topology_node(before, (size_t)was)->addr,
+		      shard_topology_node(client->topology, (size_t)is)->addr) != 0;
+}
+
+void request_wake(shard_client *client, const shard_topology *before, int slot)
+{
+	struct list woken;
+
+	request_wake_waiting(client);
+	list_init(&woken);
 	for (struct list *l = client->waiting.next, *next; l != &client->waiting; l = next) {
 		struct shard_request *req = list_entry(l, struct shard_request, item.link);
 
 		next = l->next;
-		if (req->slot < 0 || (req->flags & REQ_FIXED) || !client->topology || client->single ||
+		if (req->slot < 0 || (req->flags & REQ_FIXED) || client->single ||
 		    map_owner(client, req->slot) == req->node)
+			continue;
+		if (slot >= 0 ? req->slot != slot : !owner_changed(client, before, req->slot))
 			continue;
 		list_remove(l);
 		list_push(&woken, l);

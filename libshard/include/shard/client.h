@@ -180,7 +180,7 @@ SHARD_API shard_topology *shard_client_topology(shard_client *client);
  */
 SHARD_API SHARD_MUST_CHECK int shard_refresh(shard_client *client, shard_callback callback, void *ctx);
 
-/* Called whenever the client's map changed (a refresh or a MOVED); one watcher, NULL to end it. */
+/* Called at the end of a tick in which the client's map changed (a refresh, MOVEDs); one watcher, NULL to end it. */
 SHARD_API void shard_client_on_topology(shard_client *client, void (*callback)(void *ctx, shard_topology *topology),
 					void *ctx);
 
