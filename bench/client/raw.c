@@ -156,7 +156,7 @@ static void encode(struct raw_side *side)
 static void *raw_open(struct workload *workload)
 {
 	struct raw_side *side = calloc(1, sizeof(*side));
-	char (*request)[REQUEST_LEN + 1] = calloc(workload->key_count, sizeof(*request));
+	char(*request)[REQUEST_LEN + 1] = calloc(workload->key_count, sizeof(*request));
 
 	if (!side || !request) {
 		free(side);
