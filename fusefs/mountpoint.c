@@ -73,6 +73,22 @@ static bool parent_says_mounted(const char *path)
 	return mounted;
 }
 
+/* To hide one of these stops the whole machine. */
+static bool is_the_systems(const char *real)
+{
+	static const char *const roots[] = {"/proc", "/sys", "/dev"};
+
+	if (!strcmp(real, "/"))
+		return true;
+	for (size_t i = 0; i < sizeof(roots) / sizeof(*roots); i++) {
+		size_t len = strlen(roots[i]);
+
+		if (!strncmp(real, roots[i], len) && (real[len] == '/' || !real[len]))
+			return true;
+	}
+	return false;
+}
+
 char *mountpoint_check(const char *path)
 {
 	struct stat st;
@@ -89,6 +105,10 @@ char *mountpoint_check(const char *path)
 	if (mounted_already(real)) {
 		free(real);
 		return report_mounted(path);
+	}
+	if (is_the_systems(real)) {
+		free(real);
+		return report(path, "the system needs what is there; mount on a directory of its own");
 	}
 	if (stat(real, &st) < 0 || !S_ISDIR(st.st_mode)) {
 		free(real);

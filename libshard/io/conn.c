@@ -121,10 +121,26 @@ static void connect_expired(struct timer *timer)
 		conn_fail(conn, SHARD_ECONNECT, "no answer in time");
 }
 
+static void resolved(void *ctx, const struct sockaddr *addr, socklen_t len, bool more, const char *error);
+
+/* Goes on to the name's next address. Returns whether there is one. */
+static bool next_address(struct conn *conn)
+{
+	if (!conn->more_addresses)
+		return false;
+	conn->more_addresses = false;
+	conn->state = CONN_RESOLVING;
+	conn->resolve = resolve_start(conn->loop, conn->host, conn->port, ++conn->address, resolved, conn);
+	return conn->resolve;
+}
+
 static void start_connect(struct conn *conn, const struct sockaddr *addr, socklen_t len)
 {
 	if (transport_open(&conn->transport, addr, len) < 0) {
-		fail_later(conn, errno);
+		int error = errno;
+
+		if (!next_address(conn))
+			fail_later(conn, error);
 		return;
 	}
 	conn->source = (struct loop_source){.ready = source_ready, .fd = conn->transport.fd};
@@ -138,11 +154,12 @@ static void start_connect(struct conn *conn, const struct sockaddr *addr, sockle
 	conn->state = CONN_CONNECTING;
 }
 
-static void resolved(void *ctx, const struct sockaddr *addr, socklen_t len, const char *error)
+static void resolved(void *ctx, const struct sockaddr *addr, socklen_t len, bool more, const char *error)
 {
 	struct conn *conn = ctx;
 
 	conn->resolve = NULL;
+	conn->more_addresses = more;
 	if (addr)
 		start_connect(conn, addr, len);
 	else
@@ -166,7 +183,9 @@ void conn_open(struct conn *conn, const char *host, uint16_t port, unsigned time
 		fail_later(conn, ENAMETOOLONG);
 		return;
 	}
-	conn->resolve = resolve_start(conn->loop, host, port, resolved, conn);
+	conn->host = host;
+	conn->port = port;
+	conn->resolve = resolve_start(conn->loop, host, port, 0, resolved, conn);
 	if (!conn->resolve)
 		fail_later(conn, errno);
 }
@@ -187,8 +206,14 @@ static void on_connected(struct conn *conn)
 	int done = conn->transport.ops->connected(&conn->transport, &events);
 
 	if (done < 0) {
-		conn->refused = errno == ECONNREFUSED || errno == ENOENT;
-		conn_fail(conn, SHARD_ECONNECT, strerror(errno));
+		int error = errno;
+
+		loop_remove(conn->loop, &conn->source);
+		conn->transport.ops->close(&conn->transport);
+		if (next_address(conn))
+			return;
+		conn->refused = error == ECONNREFUSED || error == ENOENT;
+		conn_fail(conn, SHARD_ECONNECT, strerror(error));
 		return;
 	}
 	if (!done) {

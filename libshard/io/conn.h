@@ -65,6 +65,10 @@ struct conn {
 	bool was_up;
 	bool dirty; /* in the flush list of the owner */
 	bool refused; /* why it is down: nobody listens there */
+	const char *host; /* while it is opened; the owner's */
+	uint16_t port;
+	unsigned address;     /* which of the name's addresses is being tried */
+	bool more_addresses;
 	int open_error; /* errno of an attempt that failed at once */
 	struct list dirty_link;
 	struct transport transport;

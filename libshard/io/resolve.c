@@ -30,6 +30,7 @@ struct resolve {
 	struct loop_source source;
 	struct loop *loop;
 	struct job *job;
+	unsigned nth;
 	resolve_callback callback;
 	void *ctx;
 };
@@ -105,19 +106,24 @@ static void answer_ready(struct loop_source *source, uint32_t events)
 	struct sockaddr_storage addr;
 	socklen_t len = 0;
 	const char *error = "";
+	const struct addrinfo *found = job->found;
+	bool more = false;
 	uint64_t count;
 
 	(void)events;
 	if (read(source->fd, &count, sizeof(count)) != sizeof(count))
 		return;
-	if (job->error || !job->found) {
+	for (unsigned i = 0; i < resolve->nth && found; i++)
+		found = found->ai_next;
+	if (job->error || !found) {
 		error = job->error ? gai_strerror(job->error) : "no address";
 	} else {
-		len = job->found->ai_addrlen;
-		memcpy(&addr, job->found->ai_addr, len);
+		len = found->ai_addrlen;
+		memcpy(&addr, found->ai_addr, len);
+		more = found->ai_next;
 	}
 	free_resolve(resolve);
-	callback(ctx, len ? (struct sockaddr *)&addr : NULL, len, error);
+	callback(ctx, len ? (struct sockaddr *)&addr : NULL, len, more, error);
 }
 
 static int start_thread(struct job *job)
@@ -138,7 +144,8 @@ static int start_thread(struct job *job)
 	return error;
 }
 
-struct resolve *resolve_start(struct loop *loop, const char *host, uint16_t port, resolve_callback callback, void *ctx)
+struct resolve *resolve_start(struct loop *loop, const char *host, uint16_t port, unsigned nth,
+			      resolve_callback callback, void *ctx)
 {
 	size_t len = strlen(host);
 	struct resolve *resolve = calloc(1, sizeof(*resolve));
@@ -158,6 +165,7 @@ struct resolve *resolve_start(struct loop *loop, const char *host, uint16_t port
 		.source = {.ready = answer_ready, .fd = job->event_fd},
 		.loop = loop,
 		.job = job,
+		.nth = nth,
 		.callback = callback,
 		.ctx = ctx,
 	};

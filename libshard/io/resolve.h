@@ -13,14 +13,15 @@
 
 struct resolve;
 
-/* ADDR lives until the callback returns; ADDR NULL: ERROR says why (static text). */
-typedef void (*resolve_callback)(void *ctx, const struct sockaddr *addr, socklen_t len, const char *error);
+/* ADDR lives until the callback returns; ADDR NULL: ERROR says why (static text). MORE: the name has another address. */
+typedef void (*resolve_callback)(void *ctx, const struct sockaddr *addr, socklen_t len, bool more, const char *error);
 
 /* A path (PORT 0) or a numeric address. Returns the length in *STORAGE, 0 where HOST is a name. */
 socklen_t resolve_numeric(const char *host, uint16_t port, struct sockaddr_storage *storage);
 
-/* Looks HOST up; CALLBACK comes in a tick unless resolve_cancel() comes first. NULL with errno: no thread, no memory. */
-struct resolve *resolve_start(struct loop *loop, const char *host, uint16_t port, resolve_callback callback, void *ctx);
+/* Looks HOST up for its NTH address (from 0); CALLBACK comes in a tick unless resolve_cancel() comes first. NULL with errno: no thread, no memory. */
+struct resolve *resolve_start(struct loop *loop, const char *host, uint16_t port, unsigned nth,
+			      resolve_callback callback, void *ctx);
 void resolve_cancel(struct resolve *resolve); /* NULL is fine */
 
 #endif
