@@ -269,6 +269,8 @@ static int deadline_error(const struct shard_request *req)
 		return SHARD_ETIMEDOUT;
 	if (req->cause_error)
 		return req->cause_error;
+	if ((req->state == STATE_MAP || req->state == STATE_LOOKUP) && !req->client->topology && !req->client->ever_up)
+		return SHARD_ECONNECT;
 	if (req->state == STATE_MAP && req->client->ever_up)
 		return SHARD_ENOROUTE;
 	if (req->state == STATE_MAP || (req->state == STATE_CONN && req->conn->state != CONN_UP))
@@ -293,7 +295,8 @@ static void timer_expired(struct timer *timer)
 	if (req->state == STATE_MAP) {
 		why = client->refresh_why ? client->refresh_why : "no map of the cluster in time";
 	} else if (req->state == STATE_LOOKUP) {
-		why = "no answer to COMMAND GETKEYS in time";
+		why = !client->topology && client->refresh_why ? client->refresh_why
+							       : "no answer to COMMAND GETKEYS in time";
 	} else if (req->state == STATE_CONN && (!req->cause || req->item.sent)) {
 		snprintf(text, sizeof(text), "%s: no answer in time", req->node->addr);
 		why = text;

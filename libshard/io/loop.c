@@ -63,7 +63,7 @@ static int control(struct loop *loop, int op, struct loop_source *source, uint32
 
 int loop_add(struct loop *loop, struct loop_source *source, uint32_t events)
 {
-	if (control(loop, EPOLL_CTL_ADD, source, events) < 0)
+	if (events && control(loop, EPOLL_CTL_ADD, source, events) < 0)
 		return -1;
 	source->events = events;
 	loop->sources++;
@@ -72,9 +72,12 @@ int loop_add(struct loop *loop, struct loop_source *source, uint32_t events)
 
 int loop_set(struct loop *loop, struct loop_source *source, uint32_t events)
 {
+	/* Quiet means out of the set: EPOLLHUP cannot be masked, and would have the loop spin. */
+	int op = !events ? EPOLL_CTL_DEL : source->events ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+
 	if (source->events == events)
 		return 0;
-	if (control(loop, EPOLL_CTL_MOD, source, events) < 0)
+	if (control(loop, op, source, events) < 0)
 		return -1;
 	source->events = events;
 	return 0;
