@@ -65,7 +65,7 @@ class Tour(unittest.TestCase):
         cls.env["XDG_RUNTIME_DIR"] = os.path.join(cls.dir, "run")
         cls.env["XDG_DATA_HOME"] = os.path.join(cls.dir, "data")
         cls.addClassCleanup(cls.run_line, "rcluster down --wipe")
-        cls.addClassCleanup(cls.run_line, f"fusermount3 -u -z {cls.mount}")
+        cls.addClassCleanup(cls.run_line, f"fusermount3 -u -z {cls.mount} || umount -l {cls.mount}")
 
     @classmethod
     def run_line(cls, command):
