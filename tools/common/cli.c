@@ -2,6 +2,7 @@
 #include "cli.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -36,8 +37,13 @@ static void open_standard(void)
 /* What stdio holds (--help, --version, the lines of rcluster) is written at the end: a full disk shows only then. */
 static void check_output(void)
 {
+	struct pollfd out = {.fd = STDOUT_FILENO};
+
 	errno = 0;
 	if ((!fflush(stdout) && !ferror(stdout)) || errno == EPIPE)
+		return;
+	/* What failed earlier has left no errno: a pipe without a reader tells. */
+	if (poll(&out, 1, 0) > 0 && (out.revents & POLLERR))
 		return;
 	cli_error("standard output: %s", errno ? strerror(errno) : "an error when writing");
 	_exit(CLI_FAILED);
