@@ -10,6 +10,7 @@ void arena_init(struct arena *arena)
 {
 	arena->at = arena->end = NULL;
 	arena->chunk = NULL;
+	arena->exhausted = false;
 }
 
 static void free_chunks(struct arena_chunk *chunk)
@@ -42,8 +43,10 @@ void *arena_grow(struct arena *arena, size_t size)
 	if (room < size)
 		room = size;
 	chunk = malloc(sizeof(*chunk) + room);
-	if (!chunk)
+	if (!chunk) {
+		arena->exhausted = true;
 		return NULL;
+	}
 	chunk->size = room;
 	chunk->next = arena->chunk;
 	arena->chunk = chunk;

@@ -3,6 +3,7 @@
 #ifndef SHARD_BASE_ARENA_H
 #define SHARD_BASE_ARENA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct arena_chunk;
@@ -10,6 +11,7 @@ struct arena_chunk;
 struct arena {
 	char *at, *end;
 	struct arena_chunk *chunk; /* the newest first; the oldest is kept over a reset */
+	bool exhausted;            /* there was no memory once */
 };
 
 void arena_init(struct arena *arena);

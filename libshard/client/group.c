@@ -108,7 +108,7 @@ static struct group *create(shard_client *client, const shard_command *command, 
 	if (command && (command->flags & SHARD_CMD_BLOCKING) &&
 	    shard_command_blocks(command, argc, argv, argvlen, &blocks)) {
 		group->self.flags |= blocks ? 0 : SHARD_NO_DEADLINE;
-		timeout += (unsigned)(blocks < 1 << 30 ? blocks : 1 << 30);
+		timeout = timeout_with_block(timeout, blocks);
 	}
 	group->self.deadline =
 		group->self.flags & SHARD_NO_DEADLINE ? UINT64_MAX : loop_now(&client->loop) + timeout;
@@ -132,6 +132,14 @@ static bool make_parts(struct group *group, size_t count)
 }
 
 /* ---- the whole ---- */
+
+/* There is one for every failure, also where there was no memory to keep it. */
+static const char *message_of(const struct part *part)
+{
+	if (!part->error)
+		return "";
+	return part->message ? part->message : shard_strerror(part->error);
+}
 
 static void set_part(struct part *part, const shard_result *result, const shard_reply *reply)
 {
@@ -213,7 +221,7 @@ static shard_result *results_of_parts(const struct group *group, struct arena *a
 		results[i] = (shard_result){
 			.error = part->error,
 			.reply = part->reply,
-			.message = part->message ? part->message : "",
+			.message = message_of(part),
 			.node = part->node ? part->node : "",
 			.slot = part->slot,
 		};
@@ -248,7 +256,7 @@ static void finish(struct group *group)
 	if (failure) {
 		result.error = failure->error;
 		result.reply = failure->reply;
-		result.message = failure->message ? failure->message : "";
+		result.message = message_of(failure);
 		result.node = failure->node ? failure->node : "";
 		result.slot = failure->slot;
 		if (half_done(group, failure)) {

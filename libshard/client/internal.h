@@ -96,6 +96,7 @@ struct client_node {
 	bool greeted;      /* a connection of it was up once */
 	bool refused;      /* nobody listened there the last time, or the name has no address */
 	bool sick;         /* cannot be reached, or is silent */
+	uint64_t no_reads_until; /* as a replica: it refused READONLY */
 	uint8_t failures;
 	uint32_t asked; /* the refresh that asked it last */
 	uint64_t retry_at; /* no attempt to connect before */
@@ -173,7 +174,7 @@ struct shard_client {
 	uint64_t refresh_started;  /* ms, the last one */
 	uint64_t refresh_seq;      /* map_seq when the one under way asked */
 	uint64_t map_seq;          /* counts patches */
-	size_t refresh_tries, refresh_refused, refresh_seed;
+	size_t refresh_tries, refresh_refused, refresh_unnamed;
 	uint32_t refresh_round;
 	unsigned refresh_failures; /* in a row */
 	bool refresh_denied;               /* the map may not be asked for */
@@ -261,6 +262,11 @@ void request_call_ended(shard_client *client);
 int submit_internal(shard_client *client, struct client_node *node, unsigned timeout_ms, shard_callback callback,
 		    void *ctx, int argc, const char *const argv[], const size_t argvlen[]);
 struct client_node *node_any_master(shard_client *client);
+/* TIMEOUT ms, and the BLOCKS ms that the server may take besides. */
+static inline unsigned timeout_with_block(unsigned timeout, long long blocks)
+{
+	return blocks < (long long)(UINT32_MAX - timeout) ? timeout + (unsigned)blocks : UINT32_MAX;
+}
 
 /* ---- group.c ---- */
 int group_split(shard_client *client, const shard_command *command, const shard_key_range *range, int argc,

@@ -57,7 +57,7 @@ struct client_node *map_replica(shard_client *client, int slot)
 		if (node->master != (int)owner || !own || node->flags & (SHARD_NODE_FAIL | SHARD_NODE_LOADING))
 			continue;
 		/* A sick one has another try now and then: nothing else would find out that it is well. */
-		if (own->sick && now < own->retry_at)
+		if ((own->sick && now < own->retry_at) || now < own->no_reads_until)
 			continue;
 		if (client_random(client) % ++seen == 0)
 			found = own;
@@ -179,28 +179,27 @@ static bool remember_patch(shard_client *client, unsigned slot, struct client_no
 
 void map_moved(shard_client *client, unsigned slot, struct client_node *node)
 {
-	shard_topology *topology = client->topology;
+	/* What was taken for one server turns out to be a cluster. */
+	shard_topology *single = client->single ? client->topology : NULL;
+	shard_topology *topology = single ? NULL : client->topology;
+	bool first = !topology;
 	size_t count;
 
-	if (topology && !client->single && map_owner(client, (int)slot) == node)
+	if (topology && map_owner(client, (int)slot) == node)
 		return;
 	/* Patches matter only to a map that was asked for before them. */
 	if (!client->refreshing)
 		drop_patches(client, UINT64_MAX);
 	if (!remember_patch(client, slot, node))
 		return;
-	/* What was taken for one server turns out to be a cluster. */
-	if (topology && client->single) {
-		shard_topology_unref(topology);
-		topology = client->topology = NULL;
-	}
-	client->drawn |= !topology;
 	count = topology ? shard_topology_node_count(topology) : 0;
 	if (shard__topology_patch_own(&topology, slot, node->host, node->port) != SHARD_OK)
 		return;
 	use(client, topology);
-	if (shard_topology_node_count(topology) != count)
+	client->drawn |= first;
+	if (single || shard_topology_node_count(topology) != count)
 		index_nodes(client, topology);
+	shard_topology_unref(single);
 	changed(client, NULL, (int)slot);
 }
 
@@ -267,7 +266,7 @@ static bool somebody_waits(const shard_client *client)
 static void end_refresh(shard_client *client, int error, const char *message)
 {
 	client->refreshing = false;
-	client->refresh_tries = client->refresh_refused = 0;
+	client->refresh_tries = client->refresh_refused = client->refresh_unnamed = 0;
 	if (error == SHARD_OK) {
 		client->refresh_failures = 0;
 		schedule_slow(client);
@@ -288,13 +287,15 @@ static void refresh_failed(shard_client *client)
 {
 	char message[512];
 	bool nobody = client->refresh_refused && client->refresh_refused == client->refresh_tries;
-	int error = nobody ? SHARD_ECONNECT : SHARD_ENOROUTE;
+	int error = !nobody				       ? SHARD_ENOROUTE
+		    : client->refresh_unnamed == client->refresh_tries ? SHARD_ERESOLVE
+								       : SHARD_ECONNECT;
 
 	snprintf(message, sizeof(message), "cannot get the map of the cluster: %s",
 		 client->refresh_why ? client->refresh_why : "no node is known");
 	/* At the first contact nobody is there: no use to wait until the deadline. */
 	if (nobody && !client->ever_up)
-		request_fail_all_waiting(client, SHARD_ECONNECT, client->refresh_why);
+		request_fail_all_waiting(client, error, client->refresh_why);
 	end_refresh(client, error, message);
 	/* It answers commands, but not this one: follow its redirects. */
 	if (client->refresh_denied && !client->topology && !client->lazy) {
@@ -367,6 +368,8 @@ static void got_map(void *ctx, const shard_result *result)
 	}
 	if (result->error && node->refused)
 		client->refresh_refused++;
+	if (result->error == SHARD_ERESOLVE)
+		client->refresh_unnamed++;
 	keep_why(client, result->error == SHARD_OK || result->error == SHARD_ESERVER ? node->addr : "", why);
 	node_unref(node);
 	if (!client->destroying)
@@ -378,18 +381,29 @@ static bool healthy(const struct client_node *node)
 	return node->greeted && !node->sick && node->data && !node->data->hold;
 }
 
-/* A random node of the map that was not asked yet; in the first tries one that is known to be well. */
-static struct client_node *random_node(shard_client *client, bool well)
+static bool troubled(const struct client_node *node)
+{
+	return node->sick || (node->data && node->data->hold);
+}
+
+/* Of the map's nodes that were not asked yet: one that is well, else one of which nothing bad is known, else any. */
+static struct client_node *random_node(shard_client *client)
 {
 	struct client_node *found = NULL;
-	unsigned seen = 0;
+	unsigned seen = 0, best = 0;
 
 	for (size_t i = 0; i < client->node_of_count; i++) {
 		struct client_node *node = client->node_of[i];
+		unsigned rank;
 
-		if (node && node->asked != client->refresh_round && (!well || healthy(node)) &&
-		    client_random(client) % ++seen == 0)
+		if (!node || node->asked == client->refresh_round)
+			continue;
+		rank = healthy(node) ? 2 : !troubled(node);
+		if (rank > best)
+			seen = 0;
+		if (rank >= best && client_random(client) % ++seen == 0)
 			found = node;
+		best = rank > best ? rank : best;
 	}
 	return found;
 }
@@ -403,11 +417,9 @@ static struct client_node *next_to_ask(shard_client *client)
 	if (node)
 		return node;
 	if (client->topology && try < TRIES)
-		node = random_node(client, true);
-	if (client->topology && try < TRIES && !node)
-		node = random_node(client, false);
-	while (!node && client->refresh_seed < client->seed_count) {
-		node = client->seeds[(client->seed_at + client->refresh_seed++) % client->seed_count];
+		node = random_node(client);
+	for (size_t i = 0; !node && i < client->seed_count; i++) {
+		node = client->seeds[(client->seed_at + i) % client->seed_count];
 		if (node->asked == client->refresh_round)
 			node = NULL;
 	}
@@ -451,7 +463,7 @@ static void refresh_due(struct timer *timer)
 	client->refreshing = true;
 	client->refresh_round++;
 	client->refresh_started = client->loop.now;
-	client->refresh_tries = client->refresh_seed = client->refresh_refused = 0;
+	client->refresh_tries = client->refresh_refused = client->refresh_unnamed = 0;
 	ask_next(client);
 }
 
@@ -480,7 +492,10 @@ void map_refresh(shard_client *client, enum policy_refresh when, struct client_n
 
 void map_wanted(shard_client *client)
 {
-	if (!client->refreshing && !client->refresh_started) {
+	/* The fetch under way answers them, too. */
+	if (client->refreshing)
+		return;
+	if (!client->refresh_started) {
 		schedule(client, 0);
 		return;
 	}

@@ -139,10 +139,11 @@ int shard_submit_multi(shard_client *client, size_t count, const shard_args comm
 	req->ctx = ctx;
 	req->slot = block.slot;
 	req->replies = (uint32_t)count + 2;
-	req->flags = (how ? how->flags & (SHARD_IDEMPOTENT | SHARD_ONCE | SHARD_NO_DEADLINE) : 0) |
+	req->flags = (how ? how->flags & (SHARD_IDEMPOTENT | SHARD_ONCE | SHARD_RETRY_NOREPLICAS | SHARD_NO_DEADLINE) : 0) |
 		     (block.readonly ? REQ_READONLY : 0);
 	req->policy.safe = block.safe || (req->flags & SHARD_IDEMPOTENT);
 	req->policy.once = req->flags & SHARD_ONCE;
+	req->policy.retry_noreplicas = req->flags & SHARD_RETRY_NOREPLICAS;
 	req->policy.credentials = client->greeting_replies > 0;
 	req->multi = calloc(1, sizeof(*req->multi));
 	error = req->multi ? SHARD_OK : SHARD_ENOMEM;

@@ -12,6 +12,7 @@
 #define PROBE_MS 50    /* how often the replicas of a sick master are asked whether they are one now */
 #define PROBE_TIMEOUT_MS 1000
 #define UNUSED_MS 10000 /* a node that no map names is forgotten after this */
+#define NO_READS_MS 10000 /* a replica that refused READONLY is left alone for this */
 
 static void on_reply(struct conn *conn, struct conn_item *item, const shard_reply *reply, bool last);
 static void on_up(struct conn *conn);
@@ -244,6 +245,7 @@ void node_retire(struct client_node *node, struct conn *conn)
 	struct list queued;
 
 	detach(node, conn);
+	conn->retired = true;
 	list_init(&queued);
 	list_splice(&queued, &conn->queue);
 	while (!list_empty(&queued))
@@ -305,7 +307,7 @@ static void on_reply(struct conn *conn, struct conn_item *item, const shard_repl
 	request_reply(req, conn, reply);
 	if (conn->state == CONN_CLOSED || attached(node, conn))
 		return;
-	if (own && !node->idle)
+	if (own && !node->idle && !conn->retired)
 		node->idle = conn;
 	else if (own || (list_empty(&conn->sent) && list_empty(&conn->queue)))
 		conn_destroy(conn);
@@ -361,6 +363,8 @@ static void lose(struct shard_request *req, int error, bool was_up, bool head, c
 		request_fail(req, req->item.sent && !(req->flags & REQ_READONLY) ? SHARD_EUNKNOWN : SHARD_ECANCELED, why);
 	else if (error == SHARD_EPROTOCOL && head)
 		request_fail(req, SHARD_EPROTOCOL, why);
+	else if (error == SHARD_ENOMEM && head)
+		request_fail(req, req->flags & REQ_READONLY ? SHARD_ENOMEM : SHARD_EUNKNOWN, why);
 	else if (req->item.sent)
 		request_event(req, EVENT_LOST_SENT, why);
 	else if (error == SHARD_EAUTH)
@@ -369,6 +373,20 @@ static void lose(struct shard_request *req, int error, bool was_up, bool head, c
 		request_event(req, EVENT_LOST_UNSENT, why);
 	else
 		request_event(req, error == SHARD_ERESOLVE ? EVENT_RESOLVE : EVENT_CONNECT, why);
+}
+
+/* The master has what this replica does not give; should the password be the trouble, the master says so. */
+static void ask_master(struct client_node *node, struct list *queue)
+{
+	node->no_reads_until = node->client->loop.now + NO_READS_MS;
+	while (!list_empty(queue)) {
+		struct shard_request *req = list_entry(list_pop(queue), struct shard_request, item.link);
+
+		req->conn = NULL;
+		req->state = STATE_NEW;
+		req->flags &= ~(uint32_t)SHARD_REPLICA;
+		request_route(req);
+	}
 }
 
 static void note_refusal(struct client_node *node, const struct conn *conn, int error)
@@ -380,7 +398,7 @@ static void on_down(struct conn *conn, int error, const char *why)
 {
 	struct client_node *node = conn->owner;
 	shard_client *client = node->client;
-	bool was_up = conn->was_up, head = true;
+	bool was_up = conn->was_up, head = true, replica = conn == node->replica;
 	struct list sent, queue;
 	char text[512];
 
@@ -401,6 +419,8 @@ static void on_down(struct conn *conn, int error, const char *why)
 		note_refusal(node, conn, error);
 	if (node->in_map && was_up)
 		map_refresh(client, REFRESH_NOW, NULL);
+	if (replica && error == SHARD_EAUTH && !client->destroying)
+		ask_master(node, &queue);
 	while (!list_empty(&sent)) {
 		lose(list_entry(list_pop(&sent), struct shard_request, item.link), error, was_up, head, text);
 		head = false;
@@ -441,7 +461,7 @@ static void leave_replica(struct client_node *node, struct conn *conn)
 static void check_conn(struct client_node *node, struct conn *conn, uint64_t now)
 {
 	shard_client *client = node->client;
-	uint64_t silent = conn ? silent_for(conn, now) : 0;
+	uint64_t silent = silent_for(conn, now);
 
 	if (silent < client->pause_ms)
 		return;
@@ -450,14 +470,29 @@ static void check_conn(struct client_node *node, struct conn *conn, uint64_t now
 		return;
 	}
 	if (silent >= client->timeout_ms && all_given_up(conn)) {
-		become_sick(node);
+		if (conn == node->data)
+			become_sick(node);
 		conn_fail(conn, SHARD_ECONNECT, "no answer in time");
 		return;
 	}
+	if (conn != node->data)
+		return;
 	/* What is not sent yet may still go elsewhere. */
 	conn->hold = true;
 	become_sick(node);
 	map_refresh(client, REFRESH_NOW, NULL);
+}
+
+/* A connection of a blocking command's own may be silent; retired ones may not. */
+static void check_conns(struct client_node *node, uint64_t now)
+{
+	for (struct list *l = node->conns.next, *next; l != &node->conns; l = next) {
+		struct conn *conn = list_entry(l, struct conn, links);
+
+		next = l->next;
+		if (conn == node->data || conn == node->replica || conn->retired)
+			check_conn(node, conn, now);
+	}
 }
 
 void node_check_silence(shard_client *client)
@@ -469,8 +504,7 @@ void node_check_silence(shard_client *client)
 
 		next = l->next;
 		node->refs++;
-		check_conn(node, node->data, now);
-		check_conn(node, node->replica, now);
+		check_conns(node, now);
 		node->refs--;
 		reap(node, now);
 	}
@@ -484,16 +518,40 @@ static bool owns_slots(shard_client *client, const struct client_node *node)
 	return false;
 }
 
+/* What waits unsent for a silent node, and is another's now, goes there. */
+static void follow_slots(shard_client *client, struct client_node *node, struct conn *conn)
+{
+	struct list queue;
+
+	list_init(&queue);
+	list_splice(&queue, &conn->queue);
+	while (!list_empty(&queue)) {
+		struct list *link = list_pop(&queue);
+		struct shard_request *req = list_entry(link, struct shard_request, item.link);
+
+		if (req->slot < 0 || (req->flags & REQ_FIXED) || req->item.asking || map_owner(client, req->slot) == node) {
+			list_push(&conn->queue, link);
+			continue;
+		}
+		req->conn = NULL;
+		req->state = STATE_NEW;
+		request_route(req);
+	}
+}
+
 void node_map_changed(shard_client *client)
 {
 	for (struct list *l = client->nodes.next, *next; l != &client->nodes; l = next) {
 		struct client_node *node = list_entry(l, struct client_node, all);
 
 		next = l->next;
-		if (!node->data || !node->data->hold || owns_slots(client, node))
+		if (!node->data || !node->data->hold)
 			continue;
 		node->refs++;
-		conn_fail(node->data, SHARD_ECONNECT, "it went silent and was replaced");
+		if (owns_slots(client, node))
+			follow_slots(client, node, node->data);
+		else
+			conn_fail(node->data, SHARD_ECONNECT, "it went silent and was replaced");
 		node->refs--;
 	}
 }

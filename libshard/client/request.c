@@ -383,6 +383,7 @@ void request_event(struct shard_request *req, enum policy_event_kind kind, const
 			   : kind == EVENT_CONNECT ? SHARD_ECONNECT
 			   : kind == EVENT_RESOLVE ? SHARD_ERESOLVE
 						   : 0;
+	req->policy.on_replica = req->lane == LANE_REPLICA;
 	policy_decide(&req->policy, &event, client_random(client), &decision);
 	/* Safe to do twice is not the same as not done at all. */
 	if (decision.verdict == VERDICT_FAIL && may_have_changed(req))
@@ -441,6 +442,9 @@ static __attribute__((noinline)) void error_reply(struct shard_request *req, str
 	struct policy_redirect redirect;
 	struct client_node *target = NULL;
 
+	/* The connection has handed it over. */
+	req->conn = NULL;
+	req->state = STATE_NEW;
 	policy_parse_redirect(reply->str, reply->len, &redirect);
 	if (redirect.kind != REDIRECT_NONE && !req->policy.once) {
 		target = redirect_target(req, &redirect);
@@ -454,8 +458,6 @@ static __attribute__((noinline)) void error_reply(struct shard_request *req, str
 	req->policy.on_replica = req->lane == LANE_REPLICA;
 	req->policy.single = client->single;
 	policy_decide(&req->policy, &event, client_random(client), &decision);
-	req->conn = NULL;
-	req->state = STATE_NEW;
 	if (decision.redirect.kind == REDIRECT_MOVED && target)
 		map_moved(client, redirect.slot, target);
 	if (decision.refresh == REFRESH_NOW || (decision.refresh == REFRESH_SOON && !client->lazy))

@@ -94,7 +94,7 @@ static void start(const struct line *line, struct shard_request *req)
 		if (blocks == 0)
 			req->flags |= SHARD_NO_DEADLINE;
 		else
-			timeout += (unsigned)(blocks < 1 << 30 ? blocks : 1 << 30);
+			timeout = timeout_with_block(timeout, blocks);
 	}
 	request_start(req, req->flags & SHARD_NO_DEADLINE ? 0 : timeout);
 }

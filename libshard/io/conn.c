@@ -446,11 +446,19 @@ static size_t feed(struct conn *conn, const char *data, size_t n)
 	void *reply = NULL;
 	size_t rest;
 
-	if (redisReaderFeed(reader, data, n) != 0 || reader->len > BULK_MAX) {
+	if (redisReaderFeed(reader, data, n) != 0) {
+		conn_fail(conn, SHARD_ENOMEM, "no memory for the reply");
+		return 0;
+	}
+	if (reader->len > BULK_MAX) {
 		conn_fail(conn, SHARD_EPROTOCOL, "a reply that is larger than any value");
 		return 0;
 	}
-	if (redisReaderGetReply(reader, &reply) != 0) {
+	if (redisReaderGetReply(reader, &reply) != 0 && conn->arena.exhausted) {
+		conn_fail(conn, SHARD_ENOMEM, "no memory for the reply");
+		return 0;
+	}
+	if (reader->err) {
 		conn_fail(conn, SHARD_EPROTOCOL,
 			  reader->err == REDIS_ERR_OOM ? "a reply that is too large, nests too deep, or is RESP3"
 						       : reader->errstr);

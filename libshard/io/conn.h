@@ -44,7 +44,8 @@ struct conn_ops {
 	/*
 	 * The connection is over: conn_close() was called. Its items are still
 	 * in conn->sent and conn->queue: the owner takes them out. ERROR is
-	 * SHARD_ERESOLVE, ECONNECT (never was up, or lost), EAUTH or EPROTOCOL.
+	 * SHARD_ERESOLVE, ECONNECT (never was up, or lost), EAUTH, EPROTOCOL,
+	 * or ENOMEM (there was no room for the reply to the head of `sent`).
 	 */
 	void (*down)(struct conn *conn, int error, const char *why);
 };
@@ -62,6 +63,7 @@ struct conn {
 	void *owner;
 	enum conn_state state;
 	bool hold;  /* write nothing for now */
+	bool retired; /* the owner's: takes nothing more */
 	bool was_up;
 	bool dirty; /* in the flush list of the owner */
 	bool refused; /* why it is down: nobody listens there */

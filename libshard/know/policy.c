@@ -189,6 +189,12 @@ void policy_decide(struct policy_request *request, const struct policy_event *ev
 								  : SHARD_ECONNECT;
 		return;
 	}
+	/* The master has what a replica that is gone would have said. */
+	if (request->on_replica && event->kind != EVENT_NO_OWNER) {
+		decision->verdict = VERDICT_MASTER;
+		decision->refresh = REFRESH_NOW;
+		return;
+	}
 	pause_then(request, decision, REFRESH_NOW, random);
 	/* The first break of a connection is often that of one connection only. */
 	if ((event->kind == EVENT_LOST_SENT || event->kind == EVENT_LOST_UNSENT) && request->pauses == 1)

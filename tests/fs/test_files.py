@@ -146,7 +146,7 @@ except OSError as error:
         self.assertEqual(out, f"True {{{ord('a')}}}\n")
 
     def test_no_value_is_torn(self):
-        self.set("k", b"0" * 10)
+        self.set("k", b"<" * 10)
         script = """
 import os, sys, time
 end = time.monotonic() + 3

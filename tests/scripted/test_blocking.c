@@ -160,6 +160,97 @@ static void many_in_turn_do_not_pile_up_connections(void **state)
 	check(connections(n1) <= 4, "%u connections are open", connections(n1));
 }
 
+static void at_a_named_node_it_has_a_connection_of_its_own_too(void **state)
+{
+	shard_call how = {.node = addr(n1)};
+	struct ask *blpop;
+	unsigned own;
+
+	options.timeout_ms = 300;
+	options.pause_ms = 100;
+	start(TWO);
+	blpop = ask_how(&how, "BLPOP", "foo", "1");
+	expect(n1, "BLPOP", "foo", "1");
+	own = connection(n1);
+	on(n1, "GET", "+x\r\n");
+	want_status(ask("GET", "foo"), "x");
+	check(connections(n1) >= 2, "no connection of its own");
+	run_for(700); /* longer than the client's time-out, shorter than its own */
+	want_open(blpop);
+	check_count(connection(n1), own);
+	say(n1, "*-1\r\n");
+	want_nil(blpop);
+}
+
+static void wait_has_its_own_time_out_on_top(void **state)
+{
+	struct ask *wait;
+
+	options.timeout_ms = 300;
+	options.pause_ms = 100;
+	start(TWO);
+	wait = ask("WAIT", "1", "600");
+	until(heard(NULL, "WAIT") == 2);
+	run_for(500);
+	want_open(wait);
+	on(NULL, "WAIT", ":1\r\n");
+	want_integer(wait, 1);
+}
+
+static void wait_stays_on_the_connection_that_wrote(void **state)
+{
+	struct ask *wait;
+	unsigned wrote;
+
+	start("0-16383 n0");
+	want_done((on(n0, "SET", "+OK\r\n"), ask("SET", "foo", "1")));
+	wait = ask("WAIT", "1", "100");
+	expect(n0, "WAIT", "1", "100");
+	wrote = connection(n0);
+	check_count(wrote, 1);
+	check_count(connections_ever(n0), 1);
+	say(n0, ":1\r\n");
+	want_integer(wait, 1);
+}
+
+static void a_blocking_read_of_a_replica_holds_nobody_up(void **state)
+{
+	struct ask *xread, *get;
+
+	options.pause_ms = 100;
+	options.timeout_ms = 500;
+	start("0-8191 n0; 8192-16383 n1 n2");
+	xread = ask_flags(SHARD_REPLICA, "XREAD", "BLOCK", "800", "STREAMS", "foo", "$");
+	until(heard(NULL, "XREAD") == 1);
+	on(NULL, "GET", "+x\r\n");
+	for (int i = 0; i < 5; i++) {
+		get = ask_flags(SHARD_REPLICA, "GET", "foo");
+		want_status(get, "x");
+		get = ask("GET", "foo");
+		want_status(get, "x");
+		run_for(100);
+	}
+	want_open(xread);
+	check_count(heard(NULL, "XREAD"), 1);
+	on(NULL, "XREAD", "*-1\r\n");
+	want_nil(xread);
+}
+
+static void the_longest_time_outs_do_not_wrap(void **state)
+{
+	shard_call how = {.timeout_ms = UINT32_MAX};
+	struct ask *blpop, *longer;
+
+	start(TWO);
+	blpop = ask_how(&how, "BLPOP", "foo", "1");
+	longer = ask("BLPOP", "foo", "99999999");
+	expect(n1, "BLPOP", "foo", "1");
+	expect(n1, "BLPOP", "foo", "99999999");
+	run_for(1200);
+	want_open(blpop);
+	want_open(longer);
+}
+
 int main(int argc, char *argv[])
 {
 	const struct CMUnitTest tests[] = {
@@ -172,6 +263,11 @@ int main(int argc, char *argv[])
 		scripted(a_cancelled_one_closes_its_connection),
 		scripted(a_connection_of_its_own_is_greeted_too),
 		scripted(many_in_turn_do_not_pile_up_connections),
+		scripted(at_a_named_node_it_has_a_connection_of_its_own_too),
+		scripted(wait_has_its_own_time_out_on_top),
+		scripted(wait_stays_on_the_connection_that_wrote),
+		scripted(a_blocking_read_of_a_replica_holds_nobody_up),
+		scripted(the_longest_time_outs_do_not_wrap),
 	};
 	return run(tests);
 }

@@ -359,6 +359,113 @@ static void destroy_with_half_a_reply_read(void **state)
 	want_gone(get, SHARD_ECANCELED);
 }
 
+/* ---- in the callback of the map: the request is in nobody's hands just then ---- */
+
+static struct ask *watched_ask;
+static unsigned cancel_at;
+
+static void cancel_at_a_change(void *ctx, shard_topology *map)
+{
+	if (cancel_at > 0 && --cancel_at == 0 && watched_ask && watched_ask->handle)
+		shard_cancel(client, watched_ask->handle);
+}
+
+static void canceled_when_moved_is_not_sent_on(const char *name, unsigned change)
+{
+	struct node *way[] = {n1, n2, n3, n4, n5, n0};
+	char reply[6][64];
+	struct ask *other;
+	unsigned before;
+
+	start(TWO);
+	settle();
+	on(NULL, "CLUSTER SLOTS", "-ERR not now\r\n"); /* an answer: nothing waits behind it */
+	for (int i = 0; i < 6; i++) {
+		snprintf(reply[i], sizeof(reply[i]), "-MOVED 12182 127.0.0.1:%d\r\n", port(way[(i + 1) % 6]));
+		on(way[i], name, reply[i]);
+	}
+	cancel_at = change;
+	shard_client_on_topology(client, cancel_at_a_change, NULL);
+	watched_ask = strcmp(name, "BLPOP") == 0 ? ask("BLPOP", "foo", "1") : ask(name, "foo");
+	want_done(watched_ask);
+	check(watched_ask->error == SHARD_ECANCELED || watched_ask->error == SHARD_EUNKNOWN, "%s", said(watched_ask));
+	run_for(100);
+	before = heard(NULL, name);
+	shard_client_on_topology(client, NULL, NULL);
+	for (int i = 0; i < 6; i++) {
+		on(way[i], name, ":1\r\n");
+		on(way[i], "SET", "+OK\r\n");
+	}
+	/* A MOVED of another slot wakes what waits. */
+	snprintf(reply[0], sizeof(reply[0]), "-MOVED 15495 127.0.0.1:%d\r\n", port(n3));
+	on(n1, "SET", reply[0]);
+	other = ask("SET", "a", "1");
+	want_status(other, "OK");
+	run_for(500);
+	check_count(heard(NULL, name), before);
+	check_count(watched_ask->calls, 1);
+}
+
+static void in_the_maps_callback_of_a_read(void **state)
+{
+	canceled_when_moved_is_not_sent_on("GET", 1);
+}
+
+static void in_the_maps_callback_of_a_write(void **state)
+{
+	canceled_when_moved_is_not_sent_on("INCR", 1);
+}
+
+static void in_the_maps_callback_of_a_blocking_command(void **state)
+{
+	canceled_when_moved_is_not_sent_on("BLPOP", 1);
+}
+
+static void in_the_maps_callback_when_redirects_are_used_up(void **state)
+{
+	canceled_when_moved_is_not_sent_on("GET", 6);
+}
+
+static void for_ever_again(struct ask *done)
+{
+	struct ask *next;
+
+	if (done->order > 200)
+		blame(__FILE__, __LINE__, "destroy goes on for ever");
+	next = ask_try(NULL, (const char *const[]){"GET", "foo", NULL});
+	next->then = for_ever_again;
+}
+
+static void destroy_ends_though_each_callback_submits_again(void **state)
+{
+	struct ask *get;
+
+	start(TWO);
+	get = ask("GET", "foo");
+	get->then = for_ever_again;
+	expect(n1, "GET", "foo");
+	stop();
+	want_gone(get, SHARD_ECANCELED);
+}
+
+static void submit_in_a_refresh(struct ask *done)
+{
+	ask_try(NULL, (const char *const[]){"GET", "foo", NULL});
+}
+
+static void what_a_refreshs_callback_submits_in_destroy_is_not_lost(void **state)
+{
+	struct ask *refresh;
+
+	start(TWO);
+	on(NULL, "CLUSTER SLOTS", NULL);
+	refresh = ask_refresh();
+	refresh->then = submit_in_a_refresh;
+	run_for(30);
+	stop();
+	want_gone(refresh, SHARD_ECANCELED);
+}
+
 int main(int argc, char *argv[])
 {
 	const struct CMUnitTest tests[] = {
@@ -380,6 +487,12 @@ int main(int argc, char *argv[])
 		scripted(destroy_of_a_client_that_did_nothing),
 		scripted(a_callback_of_destroy_may_submit),
 		scripted(destroy_with_half_a_reply_read),
+		scripted(in_the_maps_callback_of_a_read),
+		scripted(in_the_maps_callback_of_a_write),
+		scripted(in_the_maps_callback_of_a_blocking_command),
+		scripted(in_the_maps_callback_when_redirects_are_used_up),
+		scripted(destroy_ends_though_each_callback_submits_again),
+		scripted(what_a_refreshs_callback_submits_in_destroy_is_not_lost),
 	};
 	return run(tests);
 }

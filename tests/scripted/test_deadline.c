@@ -250,6 +250,87 @@ static void no_deadline_waits(void **state)
 	want_nil(get);
 }
 
+/* A slow command has the time that its caller gave it, on the master and on a replica. */
+static void a_longer_deadline_than_the_clients_is_kept(void **state)
+{
+	shard_call patient = {.timeout_ms = 3000};
+	shard_call patient_replica = {.timeout_ms = 3000, .flags = SHARD_REPLICA};
+	struct ask *lpush, *sort, *get;
+
+	options.timeout_ms = 250;
+	options.pause_ms = 100;
+	start("0-8191 n0; 8192-16383 n1 n2");
+	lpush = ask_how(&patient, "LPUSH", "foo", "x");
+	get = ask("GET", "b");
+	sort = ask_how(&patient_replica, "GETRANGE", "foo", "0", "-1");
+	expect(n1, "LPUSH", "foo", "x");
+	expect(n2, "GETRANGE", "foo", "0", "-1");
+	run_for(700);
+	want_open(lpush);
+	want_error(get, SHARD_ETIMEDOUT);
+	say(n1, ":1\r\n");
+	want_integer(lpush, 1);
+	check_count(heard(NULL, "LPUSH"), 1);
+	if (!sort->calls)
+		on(n2, "GETRANGE", "+x\r\n"), on(n1, "GETRANGE", "+x\r\n");
+	forget(n2);
+	stop();
+	check(sort->error == SHARD_OK || sort->error == SHARD_ECANCELED, "%s", said(sort));
+}
+
+static void a_node_that_refuses_is_the_cause_though_nothing_is_tried_just_now(void **state)
+{
+	shard_call named = {.timeout_ms = 60, .node = addr(n1)}, by_key = {.timeout_ms = 60};
+	struct ask *get, *short_one, *short_named;
+
+	start(TWO);
+	node_down(n1);
+	get = ask("GET", "foo");
+	run_for(1200); /* its attempts are far apart by now */
+	short_one = ask_how(&by_key, "GET", "foo");
+	short_named = ask_how(&named, "GET", "foo");
+	want_error(short_one, SHARD_ECONNECT);
+	want_error(short_named, SHARD_ECONNECT);
+	check(strstr(short_named->message, "refused"), "%s", said(short_named));
+	check(strstr(short_one->message, "refused"), "%s", said(short_one));
+	want_open(get);
+	stop();
+}
+
+static void a_question_about_keys_that_is_not_answered_says_so(void **state)
+{
+	struct ask *my;
+
+	options.timeout_ms = 200;
+	start(TWO);
+	my = ask("MY.CMD", "foo");
+	want_done(my);
+	check(my->error == SHARD_ETIMEDOUT && strstr(my->message, "GETKEYS"), "%s", said(my));
+}
+
+/* What is not sent yet to a silent node goes where its slot is now. */
+static void what_waits_for_a_silent_node_follows_its_slot(void **state)
+{
+	struct ask *silent, *waiting;
+
+	options.timeout_ms = 2500;
+	options.pause_ms = 150;
+	start(TWO);
+	on(NULL, "CLUSTER SLOTS", NULL);
+	on(NULL, "ROLE", "*1\r\n$5\r\nslave\r\n");
+	silent = ask("GET", "a");
+	expect(n1, "GET", "a");
+	run_for(400);
+	waiting = ask("GET", "foo");
+	on(n2, "GET", "+x\r\n");
+	on(NULL, "CLUSTER SLOTS", slots("0-8191 n0; 8192-12181 n1; 12182-12182 n2; 12183-16383 n1"));
+	want_status(waiting, "x");
+	want_took(waiting, 0, 2000);
+	want_open(silent);
+	say(n1, "+a\r\n");
+	want_status(silent, "a");
+}
+
 int main(int argc, char *argv[])
 {
 	const struct CMUnitTest tests[] = {
@@ -266,6 +347,10 @@ int main(int argc, char *argv[])
 		scripted(a_pause_is_not_a_dead_node),
 		scripted(each_part_has_the_deadline_of_the_whole),
 		scripted(no_deadline_waits),
+		scripted(a_longer_deadline_than_the_clients_is_kept),
+		scripted(a_node_that_refuses_is_the_cause_though_nothing_is_tried_just_now),
+		scripted(a_question_about_keys_that_is_not_answered_says_so),
+		scripted(what_waits_for_a_silent_node_follows_its_slot),
 	};
 	return run(tests);
 }

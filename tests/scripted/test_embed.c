@@ -353,6 +353,36 @@ static void blocking_calls_answer(void **state)
 	shard_watch_remove(nodes_watch);
 }
 
+/* Not embedded: nothing but the client's own wait. */
+static void a_blocking_call_after_an_idle_close_does_not_sleep(void **state)
+{
+	static const unsigned pauses[] = {1000, 60000};
+
+	for (int i = 0; i < 2; i++) {
+		shard_watch *nodes_watch;
+		shard_answer *answer;
+		uint64_t began;
+
+		options.refresh_ms = 0;
+		options.pause_ms = pauses[i];
+		start(TWO);
+		nodes_watch = shard_watch_add(client, nodes_fd(), EPOLLIN, nodes_turn, NULL);
+		on(n1, "GET", "+x\r\n");
+		for (int j = 0; j < 3; j++) {
+			began = now_ms();
+			answer = shard_dol(client, NULL, "GET", "foo", (char *)NULL);
+			check(answer->error == SHARD_OK, "%s", answer->message);
+			shard_answer_free(answer);
+			want_time(began, 0, 150);
+			for (uint64_t end = now_ms() + 400; now_ms() < end;)
+				shard_client_wait(client, 50);
+			hang_up_all(n1);
+		}
+		shard_watch_remove(nodes_watch);
+		stop();
+	}
+}
+
 static void a_blocking_call_ends_at_its_deadline(void **state)
 {
 	shard_call how = {.timeout_ms = 200};
@@ -385,6 +415,7 @@ int main(int argc, char *argv[])
 		scripted(run_answers_requests),
 		scripted(wait_waits_no_longer_than_asked),
 		scripted(blocking_calls_answer),
+		scripted(a_blocking_call_after_an_idle_close_does_not_sleep),
 		scripted(a_blocking_call_ends_at_its_deadline),
 	};
 	return run(tests);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* After a fork the child may only destroy; the parent's client is not touched. */
+#include <fcntl.h>
+#include <sys/epoll.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -140,6 +142,66 @@ static void the_child_may_make_a_new_one(void **state)
 	want_status(get, "x");
 }
 
+/* ---- watches ---- */
+
+static shard_watch *watch;
+static unsigned fired;
+
+static void fires(void *ctx, uint32_t events)
+{
+	fired++;
+}
+
+static int tidies_up(void)
+{
+	shard_watch_remove(watch);
+	shard_client_destroy(client);
+	return 0;
+}
+
+static int sets_the_watch(void)
+{
+	return shard_watch_set(watch, 0) == 0 || shard_watch_add(client, 0, 0, fires, NULL);
+}
+
+static void the_child_does_not_take_the_parents_watches(void **state)
+{
+	int fds[2];
+
+	start(TWO);
+	fired = 0;
+	assert_int_equal(pipe(fds), 0);
+	watch = shard_watch_add(client, fds[0], EPOLLIN, fires, NULL);
+	assert_non_null(watch);
+	assert_int_equal(forked(tidies_up), 0);
+	assert_int_equal(forked(sets_the_watch), 0);
+	assert_int_equal(write(fds[1], "x", 1), 1);
+	until(fired > 0);
+	shard_watch_remove(watch);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+/* ---- exec ---- */
+
+static void nothing_is_inherited_by_a_program(void **state)
+{
+	bool before[256];
+	struct ask *get;
+
+	for (int fd = 0; fd < 256; fd++)
+		before[fd] = fcntl(fd, F_GETFD) >= 0;
+	seeds("unix://%s", unix_path(n0));
+	start_cold(TWO);
+	get = ask("GET", "foo");
+	expect(n1, "GET", "foo");
+	say(n1, "+x\r\n");
+	want_status(get, "x");
+	want_done((on(n0, "GET", "+y\r\n"), ask("GET", "b")));
+	for (int fd = 0; fd < 256; fd++)
+		check(before[fd] || fcntl(fd, F_GETFD) < 0 || fcntl(fd, F_GETFD) & FD_CLOEXEC, "descriptor %d outlives exec", fd);
+}
+
 int main(int argc, char *argv[])
 {
 	const struct CMUnitTest tests[] = {
@@ -147,6 +209,8 @@ int main(int argc, char *argv[])
 		scripted(the_childs_destroy_does_not_touch_the_parents_client),
 		scripted(what_was_queued_is_sent_by_the_parent_alone),
 		scripted(the_child_may_make_a_new_one),
+		scripted(the_child_does_not_take_the_parents_watches),
+		scripted(nothing_is_inherited_by_a_program),
 	};
 	return run(tests);
 }

@@ -128,6 +128,7 @@ static void unasked_bytes_are_not_the_next_answer(void **state)
 {
 	static const char *const bytes[] = {"+late\r\n", ":1\r\n", "-ERR max number of clients reached\r\n", "$4\r\nlate\r\n", "+half", "*1\r\n"};
 	struct ask *get;
+	unsigned before;
 
 	start(TWO);
 	for (size_t i = 0; i < sizeof(bytes) / sizeof(bytes[0]); i++) {
@@ -135,10 +136,12 @@ static void unasked_bytes_are_not_the_next_answer(void **state)
 		expect(n1, "GET", "foo");
 		say(n1, "+x\r\n");
 		want_status(get, "x");
+		before = connection(n1);
 		blurt(n1, "%s", bytes[i]);
 		settle();
 		get = ask("INCR", "foo");
 		expect(n1, "INCR", "foo");
+		check(connection(n1) > before, "the connection is kept after '%s'", bytes[i]);
 		say(n1, ":%zu\r\n", i + 7);
 		want_integer(get, (long long)i + 7);
 	}

@@ -310,6 +310,7 @@ static void five_redirects_are_followed(void **state)
 	expect(n0, "GET", "foo");
 	say(n0, "$3\r\nbar\r\n");
 	want_string(get, "bar");
+	want_took(get, 0, 4); /* less than the shortest pause */
 }
 
 static char *to_the_other(void *ctx, struct node *node, const struct command *command)
@@ -368,6 +369,39 @@ static void ping_pong_ends_at_the_deadline(void **state)
 	want_took(get, 300, 600);
 }
 
+static unsigned answers_given;
+
+static char *moved_to_itself_every_other_time(void *ctx, struct node *node, const struct command *command)
+{
+	char *reply;
+
+	if (strcmp(word(command, 1), "a") == 0)
+		return not_yet; /* never */
+	if (answers_given++ % 2)
+		return strdup("+x\r\n");
+	return asprintf(&reply, "-MOVED 12182 127.0.0.1:%d\r\n", port(n1)) < 0 ? NULL : reply;
+}
+
+/* The connections that it leaves behind still owe an answer that never comes. */
+static void reconnecting_again_and_again_piles_up_no_connections(void **state)
+{
+	options.timeout_ms = 150;
+	options.pause_ms = 50;
+	answers_given = 0;
+	start(TWO);
+	on(NULL, "ROLE", "*1\r\n$5\r\nslave\r\n");
+	on_call(n1, "GET", moved_to_itself_every_other_time, NULL);
+	for (int i = 0; i < 6; i++) {
+		struct ask *get = ask("GET", "foo"), *never = ask("GET", "a");
+
+		want_done(never);
+		want_done(get);
+		run_for(50);
+	}
+	run_for(600);
+	check(connections(n1) <= 3, "%u connections are open", connections(n1));
+}
+
 int main(int argc, char *argv[])
 {
 	const struct CMUnitTest tests[] = {
@@ -390,6 +424,7 @@ int main(int argc, char *argv[])
 		scripted(moved_ping_pong_is_bounded_then_paused),
 		scripted(ask_ping_pong_is_bounded_then_paused),
 		scripted(ping_pong_ends_at_the_deadline),
+		scripted(reconnecting_again_and_again_piles_up_no_connections),
 	};
 	return run(tests);
 }

@@ -329,6 +329,42 @@ static void blocking_and_state_commands_in_a_block_are_refused_or_harmless(void 
 	}
 }
 
+static void an_error_of_the_second_try_is_not_hidden_by_the_first(void **state)
+{
+	struct ask *multi;
+
+	start(TWO);
+	multi = ask_multi(NULL, 2, block);
+	expect_block(n1);
+	say(n1, "+OK\r\n");
+	say(n1, "-MOVED 12182 127.0.0.1:%d\r\n", port(n2));
+	say(n1, "-MOVED 12182 127.0.0.1:%d\r\n", port(n2));
+	say(n1, "-EXECABORT Transaction discarded because of previous errors.\r\n");
+	expect_block(n2);
+	say(n2, "+OK\r\n");
+	say(n2, "-OOM command not allowed when used memory > 'maxmemory'.\r\n");
+	say(n2, "+QUEUED\r\n");
+	say(n2, "-EXECABORT Transaction discarded because of previous errors.\r\n");
+	want_server_error(multi, "OOM command not allowed when used memory > 'maxmemory'.");
+}
+
+static void noreplicas_is_tried_again_where_asked_for(void **state)
+{
+	static const char *const one[] = {"SET foo 1"};
+	shard_call how = {.flags = SHARD_RETRY_NOREPLICAS};
+	struct ask *multi;
+
+	start(TWO);
+	multi = ask_multi(&how, 1, one);
+	on(n1, "MULTI", "+OK\r\n");
+	on(n1, "SET", "-NOREPLICAS Not enough good replicas to write.\r\n");
+	on(n1, "EXEC", "-EXECABORT Transaction discarded because of previous errors.\r\n");
+	until(heard(n1, "EXEC") >= 3);
+	on(n1, "SET", "+QUEUED\r\n");
+	on(n1, "EXEC", "*1\r\n+OK\r\n");
+	want_array(multi, 1);
+}
+
 int main(int argc, char *argv[])
 {
 	const struct CMUnitTest tests[] = {
@@ -350,6 +386,8 @@ int main(int argc, char *argv[])
 		scripted(a_block_without_keys_needs_a_place),
 		scripted(a_strange_answer_to_a_block_ends_well),
 		scripted(blocking_and_state_commands_in_a_block_are_refused_or_harmless),
+		scripted(an_error_of_the_second_try_is_not_hidden_by_the_first),
+		scripted(noreplicas_is_tried_again_where_asked_for),
 	};
 	return run(tests);
 }

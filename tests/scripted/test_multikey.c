@@ -348,6 +348,37 @@ static void a_large_mget_over_many_slots(void **state)
 	want_values(mget, argv + 1);
 }
 
+/* By error.h "cannot connect" means that nothing was executed. */
+static void a_write_half_done_is_not_called_unsent(void **state)
+{
+	shard_call how = {.timeout_ms = 300};
+	struct ask *mset, *del;
+
+	start(TWO);
+	node_down(n0);
+	on(n1, "MSET", "+OK\r\n");
+	on(n1, "SET", "+OK\r\n");
+	on(n1, "DEL", ":1\r\n");
+	mset = ask_how(&how, "MSET", "b", "1", "foo", "2");
+	del = ask_how(&how, "DEL", "b", "foo");
+	want_error(mset, SHARD_EUNKNOWN);
+	want_error(del, SHARD_EUNKNOWN);
+	check(strstr(mset->message, "refused"), "the message does not tell the cause: %s", said(mset));
+}
+
+static void an_unknown_part_makes_the_whole_unknown(void **state)
+{
+	shard_call how = {.timeout_ms = 300};
+	struct ask *del;
+
+	start(TWO);
+	node_down(n0);
+	del = ask_how(&how, "DEL", "b", "foo");
+	expect(n1, "DEL", "foo");
+	hang_up(n1);
+	want_error(del, SHARD_EUNKNOWN);
+}
+
 int main(int argc, char *argv[])
 {
 	const struct CMUnitTest tests[] = {
@@ -368,6 +399,8 @@ int main(int argc, char *argv[])
 		scripted(what_is_malformed_is_refused),
 		scripted(a_part_of_the_wrong_shape_is_an_error),
 		scripted(a_large_mget_over_many_slots),
+		scripted(a_write_half_done_is_not_called_unsent),
+		scripted(an_unknown_part_makes_the_whole_unknown),
 	};
 	return run(tests);
 }

@@ -229,6 +229,70 @@ static void refresh_where_nobody_answers_says_so(void **state)
 	check(refresh->message[0], "no message");
 }
 
+/* ACL without CLUSTER: redirects serve; asking again and again would be a storm. */
+static void a_map_that_may_not_be_asked_for_is_not_asked_for_again_and_again(void **state)
+{
+	on(NULL, "CLUSTER SLOTS", "-NOPERM this user has no permissions to run the 'cluster|slots' command\r\n");
+	on(NULL, "GET", "+x\r\n");
+	start_cold(TWO);
+	want_status(ask("GET", "foo"), "x");
+	ask("BLPOP", "foo", "0"); /* something is always open */
+	run_for(1500);
+	check(fetches() <= 5, "%u fetches in 1.5 s", fetches());
+	stop();
+}
+
+static void a_cluster_that_gives_no_map_is_asked_with_pauses(void **state)
+{
+	on(NULL, "CLUSTER SLOTS", "-LOADING Redis is loading the dataset in memory\r\n");
+	start_cold(TWO);
+	ask("GET", "foo");
+	ask("GET", "a");
+	run_for(2000);
+	check(fetches() >= 2 && fetches() <= 25, "%u fetches in 2 s", fetches());
+	stop();
+}
+
+static void a_cold_client_with_traffic_fetches_the_map_once(void **state)
+{
+	struct node *asked;
+
+	on(NULL, "CLUSTER SLOTS", NULL);
+	on(NULL, "GET", "+x\r\n");
+	start_cold(TWO);
+	ask("GET", "foo");
+	asked = expect_somewhere("CLUSTER", "SLOTS");
+	for (int i = 0; i < 5; i++) {
+		ask("GET", "b");
+		run_for(10);
+	}
+	say(asked, "%s", slots(TWO));
+	run_for(1800);
+	check_count(fetches(), 1);
+}
+
+/* Of two masters one is silent: whom nobody has talked to yet is the better one to ask. */
+static void a_silent_node_is_not_asked_for_the_map(void **state)
+{
+	struct ask *get;
+
+	for (int round = 0; round < 6; round++) {
+		options.pause_ms = 100;
+		start(TWO);
+		node_layout(n1, NULL);
+		layout("0-8191 n0; 8192-16383 n2");
+		on(n1, "CLUSTER SLOTS", NULL);
+		get = ask("GET", "foo");
+		expect(n1, "GET", "foo");
+		on(n2, "GET", "+x\r\n");
+		want_status(get, "x");
+		want_took(get, 0, 900);
+		stop();
+		settle();
+		forget(n1);
+	}
+}
+
 int main(int argc, char *argv[])
 {
 	const struct CMUnitTest tests[] = {
@@ -245,6 +309,10 @@ int main(int argc, char *argv[])
 		scripted(refresh_of_a_destroyed_client_is_called_back),
 		scripted(refresh_without_a_callback),
 		scripted(refresh_where_nobody_answers_says_so),
+		scripted(a_map_that_may_not_be_asked_for_is_not_asked_for_again_and_again),
+		scripted(a_cluster_that_gives_no_map_is_asked_with_pauses),
+		scripted(a_cold_client_with_traffic_fetches_the_map_once),
+		scripted(a_silent_node_is_not_asked_for_the_map),
 	};
 	return run(tests);
 }

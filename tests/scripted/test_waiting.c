@@ -103,6 +103,7 @@ static void clusterdown_waits_refreshes_and_tries_again(const char *text)
 {
 	struct ask *incr;
 
+	options.pause_ms = 60000; /* nothing but the error is a reason to look at the map */
 	start(TWO);
 	incr = ask("INCR", "foo");
 	expect(n1, "INCR", "foo");
@@ -344,6 +345,41 @@ static void truncated_redirect_is_the_callers(void **state)
 	}
 }
 
+static char *moved_to_and_fro(void *ctx, struct node *node, const struct command *command)
+{
+	unsigned *count = ctx;
+	char *reply;
+
+	if (asprintf(&reply, "-MOVED 15495 127.0.0.1:%d\r\n", port(++*count % 2 ? n2 : n1)) < 0)
+		return NULL;
+	return reply;
+}
+
+/* Backing off is for the requests of a slot; what happens to other slots does not end it. */
+static void redirects_of_other_slots_do_not_end_a_pause(void **state)
+{
+	char asked[64];
+	unsigned alone, count = 0;
+
+	on(NULL, "CLUSTER SLOTS", NULL);
+	start(TWO);
+	snprintf(asked, sizeof(asked), "-ASK 12182 127.0.0.1:%d\r\n", port(n3));
+	on(n1, "SINTERSTORE", asked);
+	on(n3, "ASKING", "+OK\r\n");
+	on(n3, "SINTERSTORE", TRYAGAIN);
+	for (int i = 0; i < 5; i++)
+		ask("SINTERSTORE", "{foo}1", "{foo}2");
+	run_for(1000);
+	alone = heard(n3, "SINTERSTORE");
+	on_call(n1, "GET", moved_to_and_fro, &count);
+	on_call(n2, "GET", moved_to_and_fro, &count);
+	for (uint64_t began = now_ms(); now_ms() - began < 1000; turn(2))
+		ask("GET", "a");
+	check(heard(n3, "SINTERSTORE") - alone <= alone + 20, "%u tries alone, %u among redirects of another slot", alone,
+	      heard(n3, "SINTERSTORE") - alone);
+	stop();
+}
+
 int main(int argc, char *argv[])
 {
 	const struct CMUnitTest tests[] = {
@@ -366,6 +402,7 @@ int main(int argc, char *argv[])
 		scripted(noauth_authenticates_again),
 		scripted(redirect_of_a_standalone_valkey_is_tolerated),
 		scripted(truncated_redirect_is_the_callers),
+		scripted(redirects_of_other_slots_do_not_end_a_pause),
 	};
 	return run(tests);
 }
