@@ -182,7 +182,15 @@ static pid_t recorded_pid(const struct layout *layout, unsigned node)
 	return (pid_t)pid;
 }
 
-/* The state letter and the name of a process; '\0': there is none. */
+/* Behind the state letter: "S 1 2 ...". A process whose first thread has ended lives on while others have not. */
+static bool has_threads(const char *state)
+{
+	for (int field = 3; state && field < 20; field++)
+		state = strchr(state + 1, ' ');
+	return state && strtol(state, NULL, 10) > 1;
+}
+
+/* The state letter and the name of a process; '\0': there is none, or it has ended and only its parent has not seen it. */
 static char process_state(pid_t pid, char name[32])
 {
 	char *path = text("/proc/%ld/stat", (long)pid);
@@ -193,6 +201,8 @@ static char process_state(pid_t pid, char name[32])
 
 	if (close && close[1] == ' ') {
 		state = close[2];
+		if ((state == 'Z' || state == 'X') && !has_threads(close + 2))
+			state = '\0';
 		snprintf(name, 32, "%.*s", (int)(close - open - 1), open + 1);
 	}
 	free(content);
@@ -200,14 +210,17 @@ static char process_state(pid_t pid, char name[32])
 	return state;
 }
 
-/* A zombie has no working directory any more. */
+/* What is just ending has no working directory any more, but its ports still. */
 static bool works_in(pid_t pid, const char *dir)
 {
 	char *path = text("/proc/%ld/cwd", (long)pid);
 	struct stat there, wanted;
-	bool same = !stat(path, &there) && !stat(dir, &wanted) && there.st_dev == wanted.st_dev &&
-		    there.st_ino == wanted.st_ino;
+	bool same;
 
+	if (stat(path, &there))
+		same = errno == ENOENT;
+	else
+		same = !stat(dir, &wanted) && there.st_dev == wanted.st_dev && there.st_ino == wanted.st_ino;
 	free(path);
 	return same;
 }
