@@ -64,11 +64,10 @@ static int take_late(struct transaction *t)
 	return error;
 }
 
-/* The value has grown enough that to send it whole keeps the sum of all SETs linear. */
+/* Whether to send the value whole keeps the sum of all SETs, the last one too, below three times the value. */
 static bool worth_sending(const struct transaction *t)
 {
-	size_t size = buffer_size(t->buffer);
-	return size <= TRANSACTION_SMALL || size >= 2 * t->stored_size;
+	return t->sent <= buffer_size(t->buffer) / 2 + TRANSACTION_FREE;
 }
 
 static enum transaction_step after_change(const struct transaction *t, size_t end)

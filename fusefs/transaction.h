@@ -19,6 +19,8 @@
 
 #define TRANSACTION_VALUE_MAX ((size_t)512 << 20)
 #define TRANSACTION_SMALL ((size_t)64 << 10)
+/* Sent without counting: a shell's few short lines are each stored, and answered for, at once. */
+#define TRANSACTION_FREE ((size_t)16 << 10)
 #define TRANSACTION_QUIET_MS 100
 
 enum transaction_mode {

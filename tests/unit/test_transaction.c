@@ -102,20 +102,48 @@ static void only_what_looks_like_the_last_write_commits(void **state)
 	transaction_finish(&t);
 }
 
-static void large_values_commit_when_they_have_doubled(void **state)
+/* What is sent in all for SIZE bytes in pieces of CHUNK. */
+static size_t sent_for(size_t size, size_t chunk)
 {
 	struct transaction t = begin(TRANSACTION_AUTO, TRANSACTION_OPENED);
-	size_t size = 0, chunk = 10240, sent = 0;
+	size_t at = 0, sent = 0;
 
-	/* As tar does. */
-	while (size < ((size_t)20 << 20)) {
-		if (write_at(&t, size, chunk) == TRANSACTION_COMMIT) {
+	while (at < size) {
+		bool commits = write_at(&t, at, chunk) == TRANSACTION_COMMIT;
+
+		at += chunk;
+		if (commits) {
 			store(&t, 0, true);
-			sent += size + chunk;
+			sent += at;
 		}
-		size += chunk;
 	}
-	assert_true(sent <= 2 * size + 20 * TRANSACTION_SMALL);
+	if (transaction_release(&t) == TRANSACTION_COMMIT)
+		sent += at;
+	transaction_finish(&t);
+	return sent;
+}
+
+static void no_way_of_writing_costs_more_than_three_times_the_value(void **state)
+{
+	/* 10240: as tar does. */
+	static const size_t chunks[] = {1, 7, 100, 1000, 4095, 4097, 10240, 65535, 100001};
+
+	for (size_t size = 40000; size < ((size_t)20 << 20); size += size / 3) {
+		for (size_t i = 0; i < sizeof(chunks) / sizeof(*chunks); i++) {
+			if (size / chunks[i] < 200000)
+				assert_true(sent_for(size, chunks[i]) <= 3 * (size + chunks[i]));
+		}
+	}
+}
+
+static void a_few_short_lines_are_each_stored_at_once(void **state)
+{
+	struct transaction t = begin(TRANSACTION_AUTO, TRANSACTION_OPENED);
+
+	for (size_t i = 0; i < 20; i++) {
+		assert_int_equal(write_at(&t, i * 50, 50), TRANSACTION_COMMIT);
+		store(&t, 0, true);
+	}
 	transaction_finish(&t);
 }
 
@@ -316,7 +344,8 @@ int main(void)
 		cmocka_unit_test(after_ftruncate_no_dup_is_awaited),
 		cmocka_unit_test(an_exclusive_create_is_stored_already),
 		cmocka_unit_test(only_what_looks_like_the_last_write_commits),
-		cmocka_unit_test(large_values_commit_when_they_have_doubled),
+		cmocka_unit_test(no_way_of_writing_costs_more_than_three_times_the_value),
+		cmocka_unit_test(a_few_short_lines_are_each_stored_at_once),
 		cmocka_unit_test(modes_are_obeyed),
 		cmocka_unit_test(quiet_stores_data_but_no_truncation),
 		cmocka_unit_test(a_slow_writer_does_not_send_the_square),
