@@ -42,6 +42,7 @@ int transaction_truncate(struct transaction *t, bool by_open)
 	t->has_data = false;
 	t->awaits_dup = by_open;
 	t->absent = false; /* what someone else may have made is truncated too */
+	t->sent = 0;
 	t->late = 0;
 	t->serial++;
 	return 0;
@@ -197,7 +198,6 @@ void transaction_end(struct transaction *t, int error, bool told)
 	t->sending = 0;
 	if (!error) {
 		t->stored = sent;
-		t->stored_size = t->sending_size;
 		t->absent = false;
 		t->refused = 0;
 	} else if (told) {

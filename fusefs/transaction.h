@@ -49,8 +49,8 @@ struct transaction {
 	bool has_data;    /* something was written since the truncate */
 	bool awaits_dup;  /* a FLUSH without data is the shell's */
 	uint64_t serial, stored, sending;
-	size_t sending_size, stored_size;
-	uint64_t sent;    /* bytes of all SETs so far */
+	size_t sending_size;
+	uint64_t sent;    /* bytes of all SETs since the truncation */
 	int late;         /* errno of a commit that nobody waited for, to be told once */
 	int refused;      /* errno that was told for refused_serial: only fsync tries that again */
 	uint64_t refused_serial;
