@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: MIT
+"""shardfs on a cluster of three masters: everything, servers and clients too, shares one CPU."""
+
+import os
+import subprocess
+import time
+
+from fs import mounts
+from lib.measure import Failure, interleave
+from lib.report import Row
+from shardtest import Cluster, TempDir, program
+from tools import records
+
+OPERATIONS = ("stat", "read", "create", "unlink")
+SHOWN = {"stat": "stat", "read": "open+read+close", "create": "create+write+close", "unlink": "unlink"}
+VALUE = b"v" * 100
+LARGE = 100 << 20
+SCAN = "redis-cli --scan, node after node"
+
+
+def run(context):
+    parts = {"ops": bench_operations, "cp": bench_copies, "ls": bench_listings}
+    with Cluster(masters=3, replicas=0) as cluster:
+        for name, part in parts.items():
+            if context.only in name:
+                yield from part(context, cluster)
+
+
+# ---- operations ----
+
+
+def fill(cluster, clients, count):
+    owners = records.Owners(cluster)
+    waiting = [[] for _ in owners.servers]
+    for client in range(clients):
+        for i in range(count):
+            key = b"old%d-%d" % (client, i)
+            waiting[owners.of(key)].append((b"SET", key, VALUE))
+    for server, commands in zip(owners.servers, waiting):
+        with server.connect(timeout=60) as connection:
+            connection.pipeline(commands)
+
+
+def operations(mount, clients, count):
+    """Seconds an operation takes, and the daemon's CPU for it: {"stat 1": ..., "stat 1 cpu": ..., ...}."""
+    argv = [program("bench-fs-client"), mount.path, str(mount.pid), str(clients), str(count), *OPERATIONS]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
+    if done.returncode:
+        raise Failure(f"{' '.join(argv)}: {done.stderr.strip()}")
+    figures = {}
+    for line in done.stdout.splitlines():
+        name, wall, cpu = line.split()
+        figures[f"{name} {clients}"] = int(wall) / 1e9
+        figures[f"{name} {clients} cpu"] = int(cpu) / 1e9
+    return figures
+
+
+def quickest(context, prototypes):
+    """Which prototype is the quicker one at open+read+close, by the number of clients."""
+    best = {}
+    for clients in (1, 8):
+        count = context.scaled(2000) // clients
+        sides = {name: lambda m=mount: operations(m, clients, count) for name, mount in prototypes.items()}
+        got = interleave(context, sides, 3)
+        cost = lambda name: sum(got.median(name, f"{op} {clients}") for op in OPERATIONS)  # noqa: E731
+        best[clients] = min(prototypes, key=cost)
+    return best
+
+
+def bench_operations(context, cluster):
+    count = context.scaled(4000)
+    fill(cluster, 8, count)
+    with mounts.shardfs(cluster) as ours, mounts.prototype(cluster) as one, mounts.prototype(cluster, 8) as many:
+        loops = {"a loop with one thread": one, "a loop with eight threads": many}
+        best = quickest(context, loops)
+        for clients in (1, 8):
+            each = count // clients
+            peer = loops[best[clients]]
+            sides = {
+                "shard": lambda: operations(ours, clients, each),
+                "prototype": lambda: operations(peer, clients, each),
+            }
+            got = interleave(context, sides)
+            yield from operation_rows(got, clients, f"blocking prototype, {best[clients]}")
+
+
+def operation_rows(got, clients, peer):
+    limit = 1.0 if clients == 1 else 1 / 1.3
+    for name in OPERATIONS:
+        metric = f"{name} {clients}"
+        what = f"{SHOWN[name]}, {clients} client{'s' * (clients > 1)}"
+        yield Row(what, "us", got.median("shard", metric), peer, got.median("prototype", metric), "speed-up", 1 / limit)
+        metric += " cpu"
+        yield Row(f"{what}, the daemon's CPU", "us", got.median("shard", metric), peer, got.median("prototype", metric))
+
+
+# ---- copies ----
+
+
+def copy(source, target):
+    start = time.monotonic()
+    done = subprocess.run(["cp", source, target], capture_output=True, text=True, timeout=120, check=False)
+    if done.returncode:
+        raise Failure(f"cp {source} {target}: {done.stderr.strip()}")
+    return {"wall": time.monotonic() - start}
+
+
+def command(cluster, what, key, size):
+    port = str(cluster.master_of(key).port)
+    argv = [program("bench-fs-value"), "127.0.0.1", port, what, key, str(size)]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=True)
+    wall, _ = done.stdout.split()
+    return {"wall": int(wall) / 1e9}
+
+
+def bench_copies(context, cluster):
+    size = context.scaled(LARGE)
+    with TempDir("shard-bench-") as folder, mounts.shardfs(cluster) as ours:
+        source = os.path.join(folder, "source")
+        with open(source, "wb") as file:
+            file.write(b"v" * size)
+        inside = os.path.join(ours.path, "large")
+        sides = {
+            "in": lambda: copy(source, inside),
+            "out": lambda: copy(inside, "/dev/null"),
+            "set": lambda: command(cluster, "set", "large", size),
+            "get": lambda: command(cluster, "get", "large", size),
+        }
+        got = interleave(context, sides)
+        for side, peer in (("in", "set"), ("out", "get")):
+            what = f"cp of {size >> 20} MB {side}"
+            peer_name = f"one {peer.upper()} by hiredis"
+            yield Row(what, "ms", got.median(side, "wall"), peer_name, got.median(peer, "wall"), "ratio", 3.0)
+    cluster.flush()
+
+
+# ---- listings ----
+
+
+def timed(argv, cwd=None):
+    start = time.monotonic()
+    subprocess.run(argv, cwd=cwd, stdout=subprocess.DEVNULL, timeout=300, check=True)
+    return {"wall": time.monotonic() - start}
+
+
+def bench_listings(context, cluster):
+    count = context.scaled(100000)
+    cluster.flush()
+    owners = records.Owners(cluster)
+    records.fill(owners, records.names(count))
+    nodes = " && ".join(f"redis-cli --scan -p {server.port}" for server in owners.servers)
+    with mounts.shardfs(cluster) as ours:
+        listed = subprocess.run(["ls", "-f"], cwd=ours.path, capture_output=True, timeout=300, check=True)
+        if len(set(listed.stdout.split())) != count + 2:
+            raise Failure(f"ls -f: {len(set(listed.stdout.split())) - 2} keys, not {count}")
+        sides = {
+            "ls -f": lambda: timed(["ls", "-f"], ours.path),
+            "ls -l": lambda: timed(["ls", "-l"], ours.path),
+            "scan": lambda: timed(["sh", "-c", nodes]),
+        }
+        got = interleave(context, sides)
+        scan = got.median("scan", "wall")
+        for name, limit in (("ls -f", 1.5), ("ls -l", 3.0)):
+            yield Row(f"{name} of {count} keys", "ms", got.median(name, "wall"), SCAN, scan, "ratio", limit)
