@@ -54,6 +54,13 @@ enum {
 	REQ_READONLY = 1 << 19   /* changes nothing */
 };
 
+struct stream {
+	struct conn_stream conn;
+	shard_sink sink; /* or NULL */
+	void *sink_ctx;
+	unsigned timeout_ms; /* between two pieces; 0: for ever */
+};
+
 struct shard_request {
 	struct conn_item item; /* first */
 	struct timer timer;    /* the deadline, or the end of a pause if that comes first */
@@ -66,6 +73,7 @@ struct shard_request {
 	struct conn *conn;        /* STATE_CONN only */
 	struct group *group;      /* NULL, or whose part it is; or, with is_group, which it stands for */
 	struct multi *multi;      /* NULL, or what is known of its block */
+	struct stream *stream;    /* NULL, or what of it travels in pieces */
 	char *cause;              /* malloc'ed: what went wrong last; or NULL */
 	uint32_t flags;
 	uint32_t came_from;    /* serial of the node that was asked before this one, 0: none */
@@ -243,6 +251,8 @@ void request_traits(struct shard_request *req, uint32_t flags, const shard_comma
 void request_start(struct shard_request *req, unsigned timeout_ms);
 void request_route(struct shard_request *req);
 void request_reply(struct shard_request *req, struct conn *conn, const shard_reply *reply);
+/* A piece of its stream has travelled. */
+void request_went_on(struct shard_request *req);
 void request_event(struct shard_request *req, enum policy_event_kind kind, const char *why);
 void request_fail(struct shard_request *req, int error, const char *why);
 void request_done(struct shard_request *req, int error, const shard_reply *reply, const char *message);

@@ -11,15 +11,19 @@
 #define RETRY_MAX 1000 /* ... doubled up to here */
 #define PROBE_MS 50    /* how often the replicas of a sick master are asked whether they are one now */
 #define PROBE_TIMEOUT_MS 1000
-#define UNUSED_MS 10000 /* a node that no map names is forgotten after this */
+#define UNUSED_MS 10000   /* a node that no map names is forgotten after this */
 #define NO_READS_MS 10000 /* a replica that refused READONLY is left alone for this */
 
 static void on_reply(struct conn *conn, struct conn_item *item, const shard_reply *reply, bool last);
+static void on_piece(struct conn *conn, struct conn_item *item, size_t offset, const char *bytes, size_t len,
+		     size_t total);
+static void on_wrote(struct conn *conn, struct conn_item *item);
 static void on_up(struct conn *conn);
 static void on_down(struct conn *conn, int error, const char *why);
 static void probe_expired(struct timer *timer);
 
-static const struct conn_ops conn_ops = {.reply = on_reply, .up = on_up, .down = on_down};
+static const struct conn_ops conn_ops = {
+	.reply = on_reply, .piece = on_piece, .wrote = on_wrote, .up = on_up, .down = on_down};
 
 /* ---- the table ---- */
 
@@ -313,6 +317,22 @@ static void on_reply(struct conn *conn, struct conn_item *item, const shard_repl
 		conn_destroy(conn);
 }
 
+static void on_piece(struct conn *conn, struct conn_item *item, size_t offset, const char *bytes, size_t len,
+		     size_t total)
+{
+	struct shard_request *req = list_entry(item, struct shard_request, item);
+
+	if (req->state != STATE_CONN)
+		return;
+	request_went_on(req);
+	req->stream->sink(req->stream->sink_ctx, offset, bytes, len, total);
+}
+
+static void on_wrote(struct conn *conn, struct conn_item *item)
+{
+	request_went_on(list_entry(item, struct shard_request, item));
+}
+
 static void on_up(struct conn *conn)
 {
 	struct client_node *node = conn->owner;
@@ -360,7 +380,8 @@ static void lose(struct shard_request *req, int error, bool was_up, bool head, c
 	req->conn = NULL;
 	req->state = STATE_NEW;
 	if (req->client->destroying)
-		request_fail(req, req->item.sent && !(req->flags & REQ_READONLY) ? SHARD_EUNKNOWN : SHARD_ECANCELED, why);
+		request_fail(req, req->item.sent && !(req->flags & REQ_READONLY) ? SHARD_EUNKNOWN : SHARD_ECANCELED,
+			     why);
 	else if (error == SHARD_EPROTOCOL && head)
 		request_fail(req, SHARD_EPROTOCOL, why);
 	else if (error == SHARD_ENOMEM && head)
@@ -529,7 +550,8 @@ static void follow_slots(shard_client *client, struct client_node *node, struct 
 		struct list *link = list_pop(&queue);
 		struct shard_request *req = list_entry(link, struct shard_request, item.link);
 
-		if (req->slot < 0 || (req->flags & REQ_FIXED) || req->item.asking || map_owner(client, req->slot) == node) {
+		if (req->slot < 0 || (req->flags & REQ_FIXED) || req->item.asking ||
+		    map_owner(client, req->slot) == node) {
 			list_push(&conn->queue, link);
 			continue;
 		}

@@ -56,6 +56,8 @@ void request_free(struct shard_request *req)
 		free(req->cause);
 	if (req->multi)
 		multi_free(req->multi);
+	if (req->stream)
+		free(req->stream);
 	if (class < SIZE_CLASSES && client->free_count[class] < FREE_MAX) {
 		client->free_count[class]++;
 		req->ctx = client->free[class];
@@ -88,6 +90,8 @@ void request_start(struct shard_request *req, unsigned timeout_ms)
 	uint64_t now = loop_now(&client->loop);
 
 	req->deadline = UINT64_MAX;
+	if (req->stream)
+		req->stream->timeout_ms = timeout_ms;
 	if (timeout_ms) {
 		req->deadline = now + timeout_ms;
 		timer_start(&client->loop.wheel, &req->timer, req->deadline);
@@ -99,6 +103,16 @@ void request_start(struct shard_request *req, unsigned timeout_ms)
 	if (req->state == STATE_NEW)
 		request_route(req);
 	client_touched(client);
+}
+
+void request_went_on(struct shard_request *req)
+{
+	shard_client *client = req->client;
+
+	if (!req->stream->timeout_ms || req->state != STATE_CONN)
+		return;
+	req->deadline = loop_now(&client->loop) + req->stream->timeout_ms;
+	timer_start(&client->loop.wheel, &req->timer, req->deadline);
 }
 
 /* ---- routing ---- */

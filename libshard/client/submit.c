@@ -3,11 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/strbuf.h"
 #include "client/internal.h"
 #include "pure/command.h"
 #include "pure/resp.h"
 
 #define WORDS_ON_STACK 64
+#define BODY_MAX ((size_t)4 << 30) /* more than a server takes */
 
 /* A command line that is being submitted. */
 struct line {
@@ -57,10 +59,62 @@ static struct shard_request *create(shard_client *client, int argc, const char *
 	return req;
 }
 
+/* The command's bytes; those of the argument that is a file's come between two of them. */
+static void write_around(struct shard_request *req, const struct line *line, const shard_body *body)
+{
+	char *start = request_bytes(req), *at = resp_header_write(start, (size_t)line->argc);
+
+	for (int i = 0; i < line->argc; i++) {
+		if (i != body->argument) {
+			at = resp_word_write(at, line->argv[i], line->argvlen[i]);
+			continue;
+		}
+		*at++ = '$';
+		at = write_decimal(at, body->len);
+		*at++ = '\r';
+		*at++ = '\n';
+		req->stream->conn.at = (size_t)(at - start);
+		*at++ = '\r';
+		*at++ = '\n';
+	}
+	req->item.len = (size_t)(at - start);
+}
+
+static bool streams(const shard_call *how)
+{
+	return how && (how->body || how->sink);
+}
+
+static struct shard_request *create_stream(const struct line *line)
+{
+	const shard_call *how = line->how;
+	struct shard_request *req = create(line->client, line->argc, line->argv, line->argvlen);
+
+	if (!req)
+		return NULL;
+	req->stream = calloc(1, sizeof(*req->stream));
+	if (!req->stream) {
+		request_free(req);
+		return NULL;
+	}
+	req->item.stream = &req->stream->conn;
+	req->stream->sink = how->sink;
+	req->stream->sink_ctx = how->sink_ctx;
+	req->stream->conn.sinks = how->sink;
+	if (how->body) {
+		req->stream->conn.fd = how->body->fd;
+		req->stream->conn.offset = how->body->offset;
+		req->stream->conn.len = how->body->len;
+		write_around(req, line, how->body);
+	}
+	return req;
+}
+
 static struct shard_request *make(const struct line *line, int slot)
 {
 	shard_client *client = line->client;
-	struct shard_request *req = create(client, line->argc, line->argv, line->argvlen);
+	struct shard_request *req =
+		streams(line->how) ? create_stream(line) : create(client, line->argc, line->argv, line->argvlen);
 	uint32_t flags = line->how ? line->how->flags : 0;
 
 	if (!req)
@@ -79,18 +133,24 @@ static unsigned timeout_of(const struct line *line)
 	return line->how && line->how->timeout_ms ? line->how->timeout_ms : line->client->timeout_ms;
 }
 
+static void take_own_connection(struct shard_request *req)
+{
+	req->lane = LANE_OWN;
+	req->flags &= ~(uint32_t)SHARD_REPLICA;
+}
+
 static void start(const struct line *line, struct shard_request *req)
 {
 	unsigned timeout = timeout_of(line);
 	long long blocks;
 
+	if (req->flags & SHARD_OWN_CONNECTION || req->stream)
+		take_own_connection(req);
 	if (line->command && (line->command->flags & SHARD_CMD_BLOCKING) &&
 	    shard_command_blocks(line->command, line->argc, line->argv, line->argvlen, &blocks)) {
 		/* WAIT is about the connection that wrote: it must stay there. */
-		if (strncmp(line->command->name, "wait", 4)) {
-			req->lane = LANE_OWN;
-			req->flags &= ~(uint32_t)SHARD_REPLICA;
-		}
+		if (strncmp(line->command->name, "wait", 4))
+			take_own_connection(req);
 		if (blocks == 0)
 			req->flags |= SHARD_NO_DEADLINE;
 		else
@@ -229,8 +289,9 @@ static int send_keyless(const struct line *line)
 	const shard_command *command = line->command;
 
 	if (command->request_policy == SHARD_TO_ALL_SHARDS || command->request_policy == SHARD_TO_ALL_NODES)
-		return group_each(line->client, command, command->request_policy == SHARD_TO_ALL_NODES, true, line->argc,
-				  line->argv, line->argvlen, line->how, line->callback, line->ctx, line->handle);
+		return group_each(line->client, command, command->request_policy == SHARD_TO_ALL_NODES, true,
+				  line->argc, line->argv, line->argvlen, line->how, line->callback, line->ctx,
+				  line->handle);
 	return send_by_slot(line, -1);
 }
 
@@ -268,12 +329,28 @@ static bool unknown_subcommand(const struct line *line)
 	return (line->command->flags & SHARD_CMD_CONTAINER) && line->argc > 1 && strcmp(line->command->name, "command");
 }
 
+static bool may_stream(const struct line *line)
+{
+	const shard_body *body = line->how->body;
+	const shard_command *command = line->command;
+
+	if (line->how->flags & (SHARD_EACH_MASTER | SHARD_EACH_NODE))
+		return false;
+	if (command && (command->flags & SHARD_CMD_SPLIT || command->request_policy == SHARD_TO_ALL_SHARDS ||
+			command->request_policy == SHARD_TO_ALL_NODES))
+		return false;
+	return !body || (body->argument > 0 && body->argument < line->argc && !line->argvlen[body->argument] &&
+			 body->fd >= 0 && body->len <= BODY_MAX);
+}
+
 static int submit(struct line *line)
 {
 	const shard_call *how = line->how;
 
 	if (line->command && (line->command->flags & SHARD_CMD_STATE))
 		return SHARD_EUNSUPPORTED;
+	if (streams(how) && !may_stream(line))
+		return SHARD_EINVAL;
 	if (how) {
 		if (how->node)
 			return send_to_node(line, how->node);
@@ -358,7 +435,8 @@ static bool remember(struct command_memo *memo, const shard_command *command, in
 	memo->argc = argc;
 	memo->name_len = (unsigned)len;
 	memcpy(memo->name, name, len);
-	memo->len = (unsigned)(resp_word_write(resp_header_write(memo->prefix, (size_t)argc), name, len) - memo->prefix);
+	memo->len =
+		(unsigned)(resp_word_write(resp_header_write(memo->prefix, (size_t)argc), name, len) - memo->prefix);
 	return true;
 }
 

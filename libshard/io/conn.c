@@ -6,14 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 #include "pure/resp.h"
 
-#define READ_TURNS 8 /* reads a tick, so that one busy node does not starve the others */
-#define FEED 4096       /* bytes for the reader at once, ... */
-#define FEED_FIRST 1024 /* ... for it copies them, and most replies are short */
+#define WRITE_TURNS 16               /* pieces of a large argument a tick */
+#define READ_TURNS 8                 /* reads a tick, so that one busy node does not starve the others */
+#define FEED 4096                    /* bytes for the reader at once, ... */
+#define FEED_FIRST 1024              /* ... for it copies them, and most replies are short */
 #define BULK_MAX ((size_t)600 << 20) /* more than a server's greatest value */
-#define COPY_MAX 2048 /* items up to this are copied together, others are written from where they are */
+#define COPY_MAX 2048                /* items up to this are copied together, others are written from where they are */
 
 static const char asking[] = "*1\r\n$6\r\nASKING\r\n";
 
@@ -88,6 +90,7 @@ void conn_destroy(struct conn *conn)
 	redisReaderFree(conn->reader);
 	arena_finish(&conn->arena);
 	free(conn->out);
+	free(conn->body);
 	if (conn->greeting) {
 		explicit_bzero(conn->greeting, conn->greeting_len);
 		free(conn->greeting);
@@ -271,6 +274,23 @@ static void enlarge_out(struct conn *conn)
 	conn->out_room = CONN_OUT;
 }
 
+/* In three parts; the last one stands for the item. */
+static void add_stream(struct conn *conn, struct conn_item *item)
+{
+	const struct conn_stream *stream = item->stream;
+	size_t at = stream->len ? stream->at : 0;
+
+	item->writing = true;
+	conn->sinks += stream->sinks;
+	if (stream->len) {
+		conn->bodies = true;
+		add_seg(conn, NULL, item->data, at);
+		add_seg(conn, NULL, NULL, stream->len);
+		conn->body_item = item;
+	}
+	add_seg(conn, item, item->data + at, item->len - at);
+}
+
 /* Moves items from the queue into segments: all that there is room for. */
 static void fill(struct conn *conn)
 {
@@ -278,6 +298,7 @@ static void fill(struct conn *conn)
 
 	conn->seg_at = conn->seg_count = 0;
 	conn->out_len = 0;
+	conn->bodies = false;
 	if (list_empty(&conn->sent))
 		conn->oldest_sent = loop_now(conn->loop);
 	if (conn->out_room < CONN_OUT && link->next != &conn->queue)
@@ -285,14 +306,17 @@ static void fill(struct conn *conn)
 	for (; link != &conn->queue; link = link->next) {
 		struct conn_item *item = list_entry(link, struct conn_item, link);
 
-		if (conn->seg_count + 2 > CONN_SEGS || conn->out_len + COPY_MAX + sizeof(asking) > conn->out_room)
+		if (conn->bodies || conn->seg_count + 4 > CONN_SEGS ||
+		    conn->out_len + COPY_MAX + sizeof(asking) > conn->out_room)
 			break;
 		item->sent = true;
 		if (item->asking) {
 			item->replies++;
 			copy_out(conn, asking, sizeof(asking) - 1);
 		}
-		if (item->len <= COPY_MAX) {
+		if (item->stream) {
+			add_stream(conn, item);
+		} else if (item->len <= COPY_MAX) {
 			copy_out(conn, item->data, item->len);
 		} else {
 			item->writing = true;
@@ -309,7 +333,8 @@ static void advance(struct conn *conn, size_t n)
 		struct iovec *seg = &conn->seg[conn->seg_at];
 
 		if (n < seg->iov_len) {
-			seg->iov_base = (char *)seg->iov_base + n;
+			if (seg->iov_base)
+				seg->iov_base = (char *)seg->iov_base + n;
 			seg->iov_len -= n;
 			return;
 		}
@@ -333,11 +358,61 @@ static bool still_there(struct conn *conn)
 	return conn->state >= CONN_GREETING;
 }
 
+/* The next piece of an argument, read and written. As writev(2). */
+static ssize_t write_body(struct conn *conn)
+{
+	const struct iovec *seg = &conn->seg[conn->seg_at];
+	const struct conn_stream *stream = conn->body_item->stream;
+	struct iovec piece = {.iov_len = seg->iov_len < CONN_BODY ? seg->iov_len : CONN_BODY};
+	ssize_t n;
+
+	if (!conn->body)
+		conn->body = malloc(CONN_BODY);
+	if (!conn->body) {
+		errno = ENOMEM;
+		return -1;
+	}
+	piece.iov_base = conn->body;
+	n = pread(stream->fd, conn->body, piece.iov_len, (off_t)(stream->offset + stream->len - seg->iov_len));
+	if (n <= 0) {
+		errno = n ? errno : ENODATA;
+		return -1;
+	}
+	piece.iov_len = (size_t)n;
+	n = conn->transport.ops->writev(&conn->transport, &piece, 1);
+	if (n > 0)
+		conn->ops->wrote(conn, conn->body_item);
+	return n;
+}
+
+static ssize_t write_some(struct conn *conn)
+{
+	unsigned end = conn->seg_count;
+
+	if (conn->bodies) {
+		if (!conn->seg[conn->seg_at].iov_base)
+			return write_body(conn);
+		for (end = conn->seg_at + 1; end < conn->seg_count && conn->seg[end].iov_base;)
+			end++;
+	}
+	return conn->transport.ops->writev(&conn->transport, conn->seg + conn->seg_at, (int)(end - conn->seg_at));
+}
+
+/* What there was to write was written. */
+static void written(struct conn *conn)
+{
+	if (conn->body) {
+		free(conn->body);
+		conn->body = NULL;
+	}
+	loop_set(conn->loop, &conn->source, EPOLLIN);
+}
+
 void conn_flush(struct conn *conn)
 {
 	if (conn->state < CONN_GREETING || !still_there(conn))
 		return;
-	for (;;) {
+	for (int turn = 0;; turn++) {
 		ssize_t n;
 
 		if (conn->seg_at == conn->seg_count) {
@@ -345,8 +420,12 @@ void conn_flush(struct conn *conn)
 				break;
 			fill(conn);
 		}
-		n = conn->transport.ops->writev(&conn->transport, conn->seg + conn->seg_at,
-						(int)(conn->seg_count - conn->seg_at));
+		/* A large argument is not to keep all others waiting. */
+		if (turn >= WRITE_TURNS && conn->bodies) {
+			loop_set(conn->loop, &conn->source, EPOLLIN | EPOLLOUT);
+			return;
+		}
+		n = write_some(conn);
 		if (n >= 0) {
 			advance(conn, (size_t)n);
 			continue;
@@ -357,6 +436,10 @@ void conn_flush(struct conn *conn)
 			loop_set(conn->loop, &conn->source, EPOLLIN | EPOLLOUT);
 			return;
 		}
+		if (errno == ENODATA) {
+			conn_fail(conn, SHARD_EPROTOCOL, "the file of an argument is shorter than was said");
+			return;
+		}
 		/* The server may have said why before it closed: the read side tells. */
 		if (errno == EPIPE || errno == ECONNRESET) {
 			loop_set(conn->loop, &conn->source, EPOLLIN);
@@ -365,7 +448,7 @@ void conn_flush(struct conn *conn)
 		conn_fail(conn, SHARD_ECONNECT, strerror(errno));
 		return;
 	}
-	loop_set(conn->loop, &conn->source, EPOLLIN);
+	written(conn);
 }
 
 /* ---- reading ---- */
@@ -416,8 +499,10 @@ static bool deliver(struct conn *conn, const shard_reply *reply)
 	}
 	writing = item->writing;
 	last = --item->replies == 0;
-	if (last)
+	if (last) {
 		list_remove(&item->link);
+		conn->sinks -= item->stream && item->stream->sinks;
+	}
 	conn->ops->reply(conn, item, reply, last);
 	if (conn->state == CONN_CLOSED)
 		return false;
@@ -482,11 +567,114 @@ static size_t feed_size(const redisReader *reader, size_t len)
 	return len < size || reader->len - reader->pos > FEED ? len : size;
 }
 
+/* ---- strings for a sink ---- */
+
+/* Whether what comes next is the answer to an item that has one. */
+static bool sink_is_next(const struct conn *conn)
+{
+	const struct conn_item *item;
+
+	if (!conn->sinks || conn->state != CONN_UP || list_empty(&conn->sent) || !reader_idle(conn->reader))
+		return false;
+	item = list_entry(conn->sent.next, struct conn_item, link);
+	return item->stream && item->stream->sinks && !item->asking && item->replies == 1;
+}
+
+/* Takes bytes until there is a line. Returns how many; 0: what is there cannot be one, of at most MAX bytes. */
+static size_t take_line(struct conn *conn, const char *data, size_t len, size_t max)
+{
+	for (size_t n = 0; n < len; n++) {
+		if (conn->head_len == max)
+			return 0;
+		conn->head[conn->head_len++] = data[n];
+		if (data[n] == '\n')
+			return n + 1;
+	}
+	return len;
+}
+
+static bool line_is_whole(const struct conn *conn)
+{
+	return conn->head_len && conn->head[conn->head_len - 1] == '\n';
+}
+
+static bool bad_string(struct conn *conn)
+{
+	conn_fail(conn, SHARD_EPROTOCOL, "the length of a string cannot be read");
+	return false;
+}
+
+/* "$<length>\r\n": its string begins, or it is nil. Returns whether the connection lives on. */
+static bool begin_string(struct conn *conn)
+{
+	size_t size = 0;
+	unsigned i = 1, len = conn->head_len;
+
+	conn->head_len = 0;
+	if (len == 5 && !memcmp(conn->head, "$-1\r\n", 5)) {
+		shard_reply nil = {.type = SHARD_REPLY_NIL};
+
+		return deliver(conn, &nil);
+	}
+	for (; i + 2 < len && conn->head[i] >= '0' && conn->head[i] <= '9' && size <= BULK_MAX; i++)
+		size = size * 10 + (size_t)(conn->head[i] - '0');
+	if (i == 1 || i + 2 != len || conn->head[i] != '\r' || size > BULK_MAX)
+		return bad_string(conn);
+	conn->sinking = true;
+	conn->sink_total = size;
+	conn->sink_at = 0;
+	return true;
+}
+
+static bool end_string(struct conn *conn)
+{
+	shard_reply length = {.type = SHARD_REPLY_INTEGER, .integer = (long long)conn->sink_total};
+
+	if (conn->head[0] != '\r')
+		return bad_string(conn);
+	conn->head_len = 0;
+	conn->sinking = false;
+	return deliver(conn, &length);
+}
+
+/* Returns the bytes that it took; 0: the connection is over. */
+static size_t sink_string(struct conn *conn, const char *data, size_t len)
+{
+	size_t left = conn->sink_total - conn->sink_at;
+
+	if (conn->sinking && left) {
+		struct conn_item *item = list_entry(conn->sent.next, struct conn_item, link);
+		size_t at = conn->sink_at;
+
+		len = len < left ? len : left;
+		conn->sink_at += len;
+		conn->ops->piece(conn, item, at, data, len, conn->sink_total);
+		return conn->state == CONN_CLOSED ? 0 : len;
+	}
+	len = take_line(conn, data, len, conn->sinking ? 2 : sizeof(conn->head));
+	if (!len) {
+		bad_string(conn);
+		return 0;
+	}
+	if (!line_is_whole(conn))
+		return len;
+	return (conn->sinking ? end_string(conn) : begin_string(conn)) ? len : 0;
+}
+
 static bool consume(struct conn *conn, char *data, size_t len)
 {
 	while (len) {
 		size_t n = 0;
 
+		/* A string of no bytes has its end to come, too. */
+		if (conn->sinking || conn->head_len || (sink_is_next(conn) && *data == '$')) {
+			n = sink_string(conn, data, len);
+			if (!n)
+				return false;
+			data += n;
+			len -= n;
+			continue;
+		}
 		if (reader_idle(conn->reader)) {
 			shard_reply reply;
 

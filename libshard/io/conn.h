@@ -26,10 +26,20 @@
 
 struct conn;
 
+/* What of an item travels in pieces: an argument out of a file, a reply into a sink. */
+struct conn_stream {
+	size_t at;  /* where in the item's data the argument goes, if LEN is not 0 */
+	int fd;
+	uint64_t offset;
+	size_t len;
+	bool sinks; /* a string in reply goes to the `piece` operation, its length to `reply` */
+};
+
 struct conn_item {
 	struct list link;
 	const char *data;
 	size_t len;
+	struct conn_stream *stream; /* or NULL */
 	uint32_t replies; /* how many are still to come */
 	bool asking;      /* ASKING goes in front; its reply is dropped */
 	bool sent;
@@ -39,6 +49,11 @@ struct conn_item {
 struct conn_ops {
 	/* One reply of ITEM. LAST: the item has been taken from the connection and is the owner's again. */
 	void (*reply)(struct conn *conn, struct conn_item *item, const shard_reply *reply, bool last);
+	/* A piece of a string for ITEM's sink. */
+	void (*piece)(struct conn *conn, struct conn_item *item, size_t offset, const char *bytes, size_t len,
+		      size_t total);
+	/* A piece of ITEM's argument was written. */
+	void (*wrote)(struct conn *conn, struct conn_item *item);
 	/* Connected, greeted: queued items are being written. */
 	void (*up)(struct conn *conn);
 	/*
@@ -55,6 +70,7 @@ enum conn_state { CONN_CLOSED, CONN_RESOLVING, CONN_CONNECTING, CONN_GREETING, C
 #define CONN_SEGS 64
 #define CONN_OUT_FIRST 4096
 #define CONN_OUT 65536
+#define CONN_BODY 65536
 
 struct conn {
 	struct list links; /* for the owner; first, so that a closed connection can be buried */
@@ -95,6 +111,15 @@ struct conn {
 
 	struct arena arena;
 	redisReader *reader;
+
+	unsigned sinks;   /* items in `sent` with one */
+	bool sinking;     /* a string is going there */
+	size_t sink_total, sink_at;
+	char head[24];    /* "$<length>\r\n" as far as it has come; behind the string its "\r\n" */
+	unsigned head_len;
+	char *body;       /* CONN_BODY bytes of an argument, while there is one; or NULL */
+	bool bodies;      /* among `seg`: one, where iov_base is NULL; ... */
+	struct conn_item *body_item; /* ... and whose it is */
 };
 
 /* GREETING (GREETING_REPLIES commands) is copied. NULL when out of memory. */

@@ -108,8 +108,29 @@ enum shard_call_flag {
 	SHARD_IDEMPOTENT = 1 << 4,  /* the caller vouches: may be sent again after an unknown outcome */
 	SHARD_ONCE = 1 << 5,        /* no second try of any kind: a redirect or an error is the answer */
 	SHARD_RETRY_NOREPLICAS = 1 << 6, /* NOREPLICAS is tried again up to the deadline, too */
-	SHARD_NO_DEADLINE = 1 << 7  /* blocking commands that wait for ever by their caller's wish */
+	SHARD_NO_DEADLINE = 1 << 7, /* blocking commands that wait for ever by their caller's wish */
+	SHARD_OWN_CONNECTION = 1 << 8 /* it waits behind nothing, and nothing behind it; never a replica's */
 };
+
+/*
+ * An argument that is read from a file while it is sent: it takes no memory.
+ * Read with pread() from the client's thread, and again where the command is
+ * sent again, so the bytes must stay as they are until the callback. The
+ * descriptor stays the caller's.
+ */
+typedef struct shard_body {
+	int argument;    /* its place in argv, which holds an empty string there; behind the keys */
+	int fd;          /* of a regular file */
+	uint64_t offset; /* where the argument begins in it */
+	size_t len;
+} shard_body;
+
+/*
+ * Gets the bytes of a string while they come, in order; OFFSET 0 begins anew
+ * (the command may be sent again), TOTAL is the length of the whole. BYTES are
+ * lent until it returns. May call everything that a callback may.
+ */
+typedef void (*shard_sink)(void *ctx, size_t offset, const char *bytes, size_t len, size_t total);
 
 typedef struct shard_call {
 	unsigned flags;       /* enum shard_call_flag */
@@ -117,6 +138,14 @@ typedef struct shard_call {
 	const char *key;      /* route by this key (scripts, modules), or NULL */
 	size_t key_len;
 	const char *node;     /* "host:port": that node and no other, no redirects; or NULL */
+	/*
+	 * For values too large to be kept: both imply SHARD_OWN_CONNECTION, and
+	 * the deadline begins anew with each piece that travels. Not with
+	 * commands that are split or go to several nodes (SHARD_EINVAL).
+	 */
+	const shard_body *body; /* or NULL; copied */
+	shard_sink sink;        /* or NULL; the result's reply is then the length, an integer, instead of a string */
+	void *sink_ctx;
 } shard_call;
 
 /*

@@ -66,7 +66,9 @@ SHARD_API bool shard_split_addr(const char *text, size_t len, uint16_t default_p
 /*
  * The URI to use where the command line names none: $SHARD_URI, else the
  * local cluster that the last `rcluster up` recorded in the runtime directory,
- * else SHARD_URI_DEFAULT. malloc'ed; NULL when out of memory.
+ * else SHARD_URI_DEFAULT. malloc'ed; NULL with errno set: ENOMEM, or EBADMSG
+ * where there is a record ("local-cluster" in the runtime directory) that is
+ * damaged or not ours alone.
  * *RECORDED (may be NULL): whether it is the recorded local cluster, so that a
  * caller who cannot reach it can say "start it with rcluster up".
  */
