@@ -332,7 +332,9 @@ static void refused(shard_client *client, const shard_result *result)
 	client->refresh_denied |= shard_reply_is_error(result->reply, "NOPERM");
 	if (client->topology)
 		return;
-	if (result->error == SHARD_EAUTH || shard_reply_is_error(result->reply, "NOAUTH")) {
+	if (result->error == SHARD_EAUTH) {
+		request_fail_all_waiting(client, SHARD_EAUTH, result->message); /* which begins with the node */
+	} else if (shard_reply_is_error(result->reply, "NOAUTH")) {
 		snprintf(why, sizeof(why), "%s: %s", result->node, result->message);
 		request_fail_all_waiting(client, SHARD_EAUTH, why);
 	}
