@@ -117,7 +117,7 @@ static ssize_t read_fully(int fd, char *buffer, size_t size)
 	return (ssize_t)have;
 }
 
-/* Opens a regular file that is ours and has at most MAX bytes. Returns a descriptor, or -1. */
+/* Opens a regular file that is ours and has at most MAX bytes. Returns a descriptor, or -1 with errno. */
 static int open_ours(int dir, const char *name, off_t max, size_t *size)
 {
 	struct stat st;
@@ -129,10 +129,11 @@ static int open_ours(int dir, const char *name, off_t max, size_t *size)
 		return fd;
 	}
 	close(fd);
+	errno = EBADMSG;
 	return -1;
 }
 
-/* The contents of such a file as a string, malloc'ed; *LEN where it is wanted. NULL: there is none. */
+/* The contents of such a file as a string, malloc'ed; *LEN: their length. NULL with errno (ENOENT: there is none). */
 static char *read_file(int dir, const char *name, off_t max, size_t *len)
 {
 	size_t size;
@@ -141,9 +142,11 @@ static char *read_file(int dir, const char *name, off_t max, size_t *len)
 		return NULL;
 	char *text = malloc(size + 1);
 	ssize_t have = text ? read_fully(fd, text, size) : -1;
-	close(fd);
+	close(fd); /* leaves errno alone: nothing was written */
 	if (have < 0) {
+		int saved = errno;
 		free(text);
+		errno = saved;
 		return NULL;
 	}
 	text[have] = '\0';
@@ -187,21 +190,48 @@ static bool write_file(int dir, const char *name, const char *text, size_t len)
 
 /* ---- the URI ---- */
 
-/* The first line of the record, malloc'ed; NULL where there is no record. */
+static bool is_uri(const char *text)
+{
+	shard_uri *uri;
+	bool ok = shard_uri_parse(text, &uri, NULL) == SHARD_OK;
+	if (ok)
+		shard_uri_free(uri);
+	return ok;
+}
+
+/* The first line of a record, malloc'ed. A line that does not end is one that was cut short. */
+static char *first_uri(const char *text)
+{
+	size_t line = strcspn(text, "\r\n");
+	char *uri = strndup(text, line);
+	if (!uri || (text[line] && is_uri(uri)))
+		return uri;
+	free(uri);
+	errno = EBADMSG;
+	return NULL;
+}
+
+/* The URI of the record, malloc'ed; NULL with errno: ENOENT (there is none), ENOMEM, EBADMSG. */
 static char *recorded_cluster(void)
 {
 	size_t len;
 	int dir = open_runtime_dir(false);
-	if (dir < 0)
+	if (dir < 0) {
+		errno = ENOENT; /* rcluster records nothing in a directory that is not ours */
 		return NULL;
+	}
 	char *text = read_file(dir, LOCAL_CLUSTER, LOCAL_CLUSTER_MAX, &len);
+	int saved = errno;
 	close(dir);
-	if (!text)
+	if (!text) {
+		errno = saved == ENOENT || saved == ENOMEM ? saved : EBADMSG;
 		return NULL;
-	size_t line = strcspn(text, "\r\n");
-	char *uri = line ? strndup(text, line) : NULL;
+	}
+	char *uri = first_uri(text);
+	saved = errno;
 	explicit_bzero(text, len);
 	free(text);
+	errno = saved;
 	return uri;
 }
 
@@ -215,7 +245,7 @@ char *shard_uri_choose(bool *recorded)
 		return strdup(named);
 	char *uri = recorded_cluster();
 	*recorded = uri;
-	return uri ? uri : strdup(SHARD_URI_DEFAULT);
+	return uri || errno != ENOENT ? uri : strdup(SHARD_URI_DEFAULT);
 }
 
 /* ---- topologies ---- */

@@ -174,19 +174,38 @@ static void the_environment_comes_before_the_record_and_that_before_the_default(
 	unsetenv("SHARD_URI");
 }
 
-static void a_record_that_is_empty_or_not_ours_is_none(void **state)
+static void assert_damaged(void)
 {
+	bool recorded = true;
+	errno = 0;
+	assert_null(shard_uri_choose(&recorded));
+	assert_int_equal(errno, EBADMSG);
+	assert_false(recorded);
+}
+
+static void a_record_that_is_damaged_or_not_ours_is_an_error(void **state)
+{
+	static const char *const damaged[] = {"",           "\n",       "\nredis://h\n", "redis://h", "redis://h:70",
+					      "redis://\n", "rubbish\n"};
 	free(shard_runtime_dir(true));
-	write_text(file("local-cluster"), "\nredis://h\n");
-	assert_choice(SHARD_URI_DEFAULT, false);
-	write_text(file("local-cluster"), "redis://h");
+	for (size_t i = 0; i < sizeof(damaged) / sizeof(*damaged); i++) {
+		write_text(file("local-cluster"), damaged[i]);
+		assert_damaged();
+	}
+	write_text(file("local-cluster"), "redis://h\n");
 	assert_choice("redis://h", true);
 	assert_int_equal(chmod(file("local-cluster"), 0666), 0);
-	assert_choice(SHARD_URI_DEFAULT, false);
+	assert_damaged();
 	assert_int_equal(rename(file("local-cluster"), file("other")), 0);
 	assert_int_equal(symlink("other", file("local-cluster")), 0);
 	assert_int_equal(chmod(file("other"), 0600), 0);
-	assert_choice(SHARD_URI_DEFAULT, false);
+	assert_damaged();
+	assert_int_equal(unlink(file("local-cluster")), 0);
+	assert_int_equal(mkfifo(file("local-cluster"), 0600), 0);
+	assert_damaged();
+	setenv("SHARD_URI", "redis://h", 1);
+	assert_choice("redis://h", false);
+	unsetenv("SHARD_URI");
 }
 
 /* ---- topologies ---- */
@@ -304,7 +323,7 @@ int main(void)
 		CASE(a_directory_of_another_user_is_refused),
 		CASE(a_link_or_a_file_is_refused),
 		CASE(the_environment_comes_before_the_record_and_that_before_the_default),
-		CASE(a_record_that_is_empty_or_not_ours_is_none),
+		CASE(a_record_that_is_damaged_or_not_ours_is_an_error),
 		CASE(a_stored_topology_is_loaded_whole),
 		CASE(a_single_server_is_remembered_as_one),
 		CASE(a_damaged_file_is_no_topology),

@@ -3,14 +3,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cli.h"
 
 #define REMEMBER_MS 500
 #define PASSWORD_MAX 4096
+#define PASSWORD_MS 30000 /* the program at the other end of a pipe may have to ask a person */
 
 enum { OPTION_TIMEOUT = 0x100, OPTION_PASSWORD_FILE, OPTION_PASSWORD };
 
@@ -90,15 +94,42 @@ static char *copy_text(const char *text)
 	return strcpy(cli_alloc(strlen(text) + 1), text);
 }
 
-/* Reads up to a newline, the end, or SIZE - 1 bytes; a pipe may give its line in pieces. Returns -1 with errno. */
-static ssize_t read_line(const char *path, char *text, size_t size)
+static int64_t now_ms(void)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* read() of a descriptor that does not block, up to END. A pipe that no writer has opened yet is waited for, too. */
+static ssize_t read_until(int fd, char *to, size_t size, int64_t end)
+{
+	for (;;) {
+		struct pollfd p = {.fd = fd, .events = POLLIN};
+		int64_t left = end - now_ms();
+		ssize_t n;
+
+		if (poll(&p, 1, left > 0 ? (int)left : 0) == 0) {
+			errno = ETIMEDOUT;
+			return -1;
+		}
+		n = read(fd, to, size);
+		if (n >= 0 || (errno != EAGAIN && errno != EINTR))
+			return n;
+	}
+}
+
+/* Reads up to a newline, the end, or SIZE - 1 bytes; a pipe may give its line in pieces. Returns -1 with errno. */
+static ssize_t read_line(const char *path, char *text, size_t size, unsigned timeout_ms)
+{
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	int64_t end = now_ms() + timeout_ms;
 	size_t len = 0;
 	ssize_t n = fd < 0 ? -1 : 1;
 
 	while (n > 0 && len < size - 1 && !memchr(text, '\n', len)) {
-		n = read(fd, text + len, size - 1 - len);
+		n = read_until(fd, text + len, size - 1 - len, end);
 		if (n > 0)
 			len += (size_t)n;
 	}
@@ -108,15 +139,17 @@ static ssize_t read_line(const char *path, char *text, size_t size)
 	return n < 0 ? -1 : (ssize_t)len;
 }
 
-static char *read_password(const char *path)
+static char *read_password(const char *path, unsigned timeout_ms)
 {
 	char text[PASSWORD_MAX + 2], *password = NULL;
-	ssize_t n = read_line(path, text, sizeof(text));
+	ssize_t n = read_line(path, text, sizeof(text), timeout_ms);
 	size_t len = n < 0 ? 0 : strcspn(text, "\r\n");
 	bool nul = n > 0 && len < (size_t)n && !text[len];
 
 	text[len] = '\0';
-	if (n < 0)
+	if (n < 0 && errno == ETIMEDOUT)
+		cli_error_about(path, strlen(path), "nobody wrote a password there within %g s", timeout_ms / 1000.0);
+	else if (n < 0)
 		cli_error_about(path, strlen(path), "cannot read the password: %s", strerror(errno));
 	else if (nul)
 		cli_error_about(path, strlen(path), "holds a NUL, which no password may");
@@ -143,7 +176,8 @@ static bool find_password(const struct cli_connect *connect)
 	const char *from_env = getenv("SHARD_PASSWORD");
 
 	if (connect->password_file) {
-		char *password = read_password(connect->password_file);
+		unsigned timeout_ms = connect->timeout_ms ? connect->timeout_ms : PASSWORD_MS;
+		char *password = read_password(connect->password_file, timeout_ms);
 
 		if (password)
 			set_password(connect->uri, password);
@@ -167,13 +201,26 @@ static bool parse_uri(struct cli_connect *connect)
 	return !error;
 }
 
+static void report_no_choice(int error)
+{
+	char *dir = error == EBADMSG ? shard_runtime_dir(false) : NULL;
+
+	if (dir)
+		cli_error("%s/local-cluster: the record of the local cluster is damaged; rcluster up writes it anew, "
+			  "-u names other servers",
+			  dir);
+	else
+		cli_error("%s", strerror(error));
+	free(dir);
+}
+
 bool cli_connect_resolve(struct cli_connect *connect)
 {
 	recorded = false;
 	if (!connect->uri_text)
 		connect->uri_text = shard_uri_choose(&recorded);
 	if (!connect->uri_text) {
-		cli_error("out of memory");
+		report_no_choice(errno);
 		return false;
 	}
 	if (!parse_uri(connect))

@@ -113,20 +113,41 @@ char *place_make(const char *given)
 	return real;
 }
 
-/* *DIR: the second line of the record; NULL: there is none. false: an error was printed. */
+/* The second line of CONTENT; NULL where it is no directory, or does not end. */
+static char *second_line(const char *content)
+{
+	const char *line = strchr(content, '\n');
+	size_t len = line ? strcspn(line + 1, "\n") : 0;
+
+	return len && line[1] == '/' && line[1 + len] ? text("%.*s", (int)len, line + 1) : NULL;
+}
+
+/* The second line of the record; NULL with errno: ENOENT, EBADMSG where it is damaged, or why it cannot be read. */
+static char *read_record(const char *path)
+{
+	char *content = file_read(path), *dir;
+
+	if (!content)
+		return NULL;
+	dir = second_line(content);
+	free(content);
+	if (!dir)
+		errno = EBADMSG;
+	return dir;
+}
+
+/* *DIR: the directory that is recorded; NULL: there is none. false: an error was printed. */
 static bool recorded_dir(char **dir)
 {
 	char *path = record_path(false);
-	bool ok = path || errno == ENOENT;
-	char *content = path ? file_read(path) : NULL;
-	char *line = content ? strchr(content, '\n') : NULL;
+	bool ok;
 
-	*dir = NULL;
-	if (line && line[1] == '/') {
-		line[1 + strcspn(line + 1, "\n")] = '\0';
-		*dir = text("%s", line + 1);
-	}
-	free(content);
+	*dir = path ? read_record(path) : NULL;
+	ok = *dir || errno == ENOENT;
+	if (path && !ok)
+		cli_error("%s: the record of the local cluster is damaged%s%s; rcluster up writes it anew, --dir names "
+			  "the directory",
+			  path, errno == EBADMSG ? "" : ": ", errno == EBADMSG ? "" : strerror(errno));
 	free(path);
 	return ok;
 }
@@ -159,12 +180,10 @@ bool place_record(const struct layout *layout)
 
 static void forget(const char *dir)
 {
-	char *recorded, *path;
+	char *path = record_path(false);
+	char *recorded = path ? read_record(path) : NULL;
 
-	if (!recorded_dir(&recorded) || !recorded)
-		return;
-	path = record_path(false);
-	if (path && !strcmp(recorded, dir)) {
+	if (recorded && !strcmp(recorded, dir)) {
 		unlink(path);
 		rmdir(dirname(path)); /* the runtime directory, where nothing else is in it */
 	}

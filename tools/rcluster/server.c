@@ -190,7 +190,7 @@ static bool has_threads(const char *state)
 	return state && strtol(state, NULL, 10) > 1;
 }
 
-/* The state letter and the name of a process; '\0': there is none, or it has ended and only its parent has not seen it. */
+/* The state letter and the name of a process; '\0': there is none, or it ended and only its parent does not know. */
 static char process_state(pid_t pid, char name[32])
 {
 	char *path = text("/proc/%ld/stat", (long)pid);

@@ -47,7 +47,7 @@ bool text_number(const char *word, long min, long max, long *number)
 char *file_read(const char *path)
 {
 	char *content = allocate(FILE_MAX + 1, 1);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* a pipe in its place ends at once */
 	size_t have = 0;
 	ssize_t n = -1;
 
