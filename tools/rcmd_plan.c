@@ -78,9 +78,14 @@ static void on_keys(void *ctx, const shard_result *result)
 	bool keyless = result->error == SHARD_ESERVER && strstr(result->reply->str, "no key arguments");
 	const shard_call how = {.flags = keyless ? SHARD_EACH_MASTER : 0};
 	const shard_args *args = &question->args;
-	int error = shard_submit(question->client, args->argc - 2, args->argv + 2, args->argvlen + 2, &how,
-				 question->callback, question->ctx, NULL);
+	bool answered = !result->error || result->error == SHARD_ESERVER;
+	int error = SHARD_OK;
 
+	if (answered)
+		error = shard_submit(question->client, args->argc - 2, args->argv + 2, args->argvlen + 2, &how,
+				     question->callback, question->ctx, NULL);
+	else
+		question->callback(question->ctx, result); /* nor would the command get there */
 	if (error)
 		question->callback(question->ctx,
 				   &(shard_result){.error = error, .message = "", .node = "", .slot = -1});

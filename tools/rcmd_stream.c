@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "rcmd_stream.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -242,16 +241,15 @@ static void answer(struct stream *stream, const struct stream_job *job, const sh
 {
 	struct commands *commands = stream->ctx;
 	const struct extra *extra = job->extra;
-	char name[80];
+	char title[STREAM_TITLE_SIZE];
 
 	commands->alone = false;
 	if (result->error && !result->part_count)
 		return stream_fail(stream, job, result);
 	if (extra && extra->block)
 		print_queued(&stream->out, extra->queued);
-	snprintf(name, sizeof(name), "line %llu: %.*s", (unsigned long long)job->number,
-		 (int)(job->name_len < 40 ? job->name_len : 40), job->name);
-	if (!print_result(&stream->out, name, result, extra && extra->per_node, shard_client_topology(stream->client)))
+	if (!print_result(&stream->out, stream_title(job, title), result, extra && extra->per_node,
+			  shard_client_topology(stream->client)))
 		stream_status(stream, CLI_FAILED);
 }
 

@@ -13,7 +13,7 @@ import threading
 import time
 import unittest
 
-from toollib import FAILED, NO, OK, ToolCase
+from toollib import FAILED, NO, OK, ToolCase, shared_cluster
 from shardtest import HOST, Server, TempDir, clean_env, free_port, program
 
 TOOLS = {
@@ -54,6 +54,25 @@ class Options(ToolCase):
                 err = self.error(FAILED, tool, *option, *words)
                 self.assertIn("--password-file", err)
                 self.assertNotIn(SECRET, err)
+
+    def test_the_value_of_an_option_that_nobody_knows_is_not_shown(self):
+        for tool, words in (*TOOLS.items(), ("rcluster", ["status"])):
+            for value in (SECRET, f"x'{SECRET}' y", f"\n'\n={SECRET}\n", SECRET * 9999):
+                err = self.error(FAILED, tool, f"--bogus={value}", *words)
+                self.assertEqual(err, f"{tool}: unrecognized option '--bogus' (see {tool} --help)\n")
+            for value in (SECRET, f"' is ambiguous {SECRET}", f"=' '{SECRET}"):
+                self.assertNotIn(SECRET, self.error(FAILED, tool, f"--={value}", *words))
+                if tool != "rcluster":
+                    err = self.error(FAILED, tool, f"--u={value}", *words)
+                    self.assertTrue(err.startswith(f"{tool}: option '--u' is ambiguous"), err)
+                    self.assertNotIn(SECRET, err)
+        result = self.run_tool("rcluster", "up", f"--bogus={SECRET}")
+        self.assertEqual(result.err, "rcluster up: unrecognized option '--bogus' (see rcluster up --help)\n")
+        self.assertEqual(result.status, FAILED)
+
+    def test_the_option_of_argp_that_hangs_is_none(self):
+        for tool in (*TOOLS, "rcluster"):
+            self.error(FAILED, tool, "--HANG")
 
     def test_help_to_a_full_disk_is_an_error(self):
         with open("/dev/full", "wb") as full:
@@ -129,6 +148,16 @@ class Servers(ToolCase):
             err = self.error(FAILED, tool, "--timeout", "1500", "-u", "redis://no-such-host.invalid", *words)
             self.assertIn("no-such-host.invalid", err)
 
+    def test_a_database_of_a_cluster_is_an_error_that_names_the_node_once(self):
+        uri = f"redis://{shared_cluster().servers[0].addr}/1"
+        for tool, words in TOOLS.items():
+            for more in ([], ["-"]) if tool in ("rget", "rdel", "rset", "rcmd") else ([],):
+                given = b"k\tv\n" if tool == "rset" else b"GET k\n"
+                result = self.check(FAILED, tool, "-u", uri, *(more or words), input=given)
+                line = result.err.splitlines()[0]
+                self.assertIn("ERR SELECT is not allowed in cluster mode", line)
+                self.assertEqual(line.count(HOST), 1, line)
+
     def test_another_server_of_the_list_is_asked(self):
         uri = f"redis://{HOST}:{free_port()},{self.server.addr}"
         self.assertEqual(self.ok("rget", "-u", uri, "k"), b"v")
@@ -154,6 +183,14 @@ class NoServer(ToolCase):
                 )
                 self.assertLess(time.monotonic() - start, 5)
                 self.assertIn(f"{HOST}:{port}", err)
+
+    def test_a_command_that_nobody_knows_fails_at_once(self):
+        uri = f"redis://{HOST}:{free_port()}"
+        for words, lines in ((["foo", "bar"], 1), (["-"], 2)):
+            start = time.monotonic()
+            err = self.error(FAILED, "rcmd", "--timeout=20000", "-u", uri, *words, input=b"foo bar\n", lines=lines)
+            self.assertLess(time.monotonic() - start, 5)
+            self.assertIn("no connection", err)
 
     def test_a_server_that_never_answers(self):
         with socket.socket() as mute:
@@ -203,13 +240,40 @@ class NoServer(ToolCase):
                     result = self.check(FAILED, "rdel", "--timeout", "500", "-u", uri, "k")
                     self.assertIn("not an answer", result.err)
 
+    def record(self, text):
+        """Writes the record of the local cluster. Returns its path."""
+        directory = os.path.join(self.runtime.path, "shard")
+        os.makedirs(directory, 0o700, exist_ok=True)
+        path = os.path.join(directory, "local-cluster")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        return path
+
+    def test_a_damaged_record_is_an_error_that_names_the_file(self):
+        env = clean_env(self.runtime.path)
+        for damaged in ("", "\n", "redis://127.0.0.1:70", "redis:", "\0\0\0\0", "x" * 5000):
+            path = self.record(damaged)
+            for tool, words in TOOLS.items():
+                err = self.error(FAILED, tool, *words, env=env)
+                self.assertTrue(err.startswith(f"{tool}: {path}: the record of the local cluster is damaged"), err)
+        for damaged in ("", "redis://127.0.0.1:7000", "redis://127.0.0.1:7000\n", "redis://127.0.0.1:7000\n/some/wh"):
+            path = self.record(damaged)
+            for verb in (["down"], ["status"], ["restart"], ["kill", "7000"], ["tail", "1"]):
+                err = self.error(FAILED, "rcluster", *verb, env=env)
+                self.assertIn(f"{path}: the record of the local cluster is damaged", err)
+        os.unlink(path)
+        os.mkfifo(path, 0o600)
+        self.assertIn("is damaged", self.error(FAILED, "rget", "k", env=env))
+        self.assertIn("is damaged", self.error(FAILED, "rcluster", "status", env=env))
+        self.server = Server()  # what is named goes first
+        self.addCleanup(self.server.close)
+        self.ok("rset", "-u", self.server.uri, "k", "v", env=env)
+        self.ok("rget", "k", env=env | {"SHARD_URI": self.server.uri})
+
     def test_a_recorded_cluster_that_does_not_run_is_an_error(self):
         port = free_port()
         env = clean_env(self.runtime.path)
-        directory = os.path.join(self.runtime.path, "shard")
-        os.makedirs(directory, 0o700)
-        with open(os.path.join(directory, "local-cluster"), "w", encoding="utf-8") as file:
-            file.write(f"redis://{HOST}:{port}\n")
+        self.record(f"redis://{HOST}:{port}\n")
         for tool, words in TOOLS.items():
             err = self.error(FAILED, tool, "--timeout=500", *words, env=env)
             self.assertIn(f"{HOST}:{port}", err)
@@ -266,6 +330,21 @@ class Passwords(ToolCase):
         script = f'exec "{program("rget")}" -u {self.uri()} --password-file <(printf s3cr3t; sleep 0.2; echo -pw) k'
         result = subprocess.run(["bash", "-c", script], env=self.env(), capture_output=True, timeout=60, check=False)
         self.assertEqual((result.returncode, result.stdout, result.stderr), (OK, b"v", b""))
+
+    def test_a_pipe_that_nobody_writes_to_is_waited_for_up_to_the_deadline(self):
+        fifo = os.path.join(self.runtime.path, "fifo")
+        os.mkfifo(fifo)
+        for tool, words in TOOLS.items():
+            start = time.monotonic()
+            err = self.error(FAILED, tool, "-u", self.uri(), "--timeout=300", "--password-file", fifo, *words)
+            self.assertEqual(err, f"{tool}: {fifo}: nobody wrote a password there within 0.3 s\n")
+            self.assertLess(time.monotonic() - start, 5)
+        script = f'(sleep 0.3; printf s3cr3t; sleep 0.1; echo -pw) > {fifo} & exec "$@"'
+        words = ["bash", "-c", script, "-", program("rget"), "-u", self.uri(), "--password-file", fifo, "k"]
+        result = subprocess.run(words, env=self.env(), capture_output=True, timeout=60, check=False)
+        self.assertEqual((result.returncode, result.stdout, result.stderr), (OK, b"v", b""))
+        with open(fifo, "r+b", buffering=0):  # a writer that is silent
+            self.assertIn("nobody wrote", self.error(FAILED, "rget", "--timeout=300", "--password-file", fifo, "k"))
 
     def test_the_one_in_the_uri_comes_before_the_environment(self):
         self.more_env["SHARD_PASSWORD"] = "wrong"

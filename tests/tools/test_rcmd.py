@@ -282,6 +282,15 @@ class Cluster(ToolCase):
             self.assertIn("ERR", result.err)
             self.assertEqual(result.out, b"")
 
+    def test_errors_show_the_name_of_a_command_whatever_it_is(self):
+        for word, line, name in (("", b'""', '""'), ("\1x", b'"\\x01x"', "\\x01x"), ("x" * 500, b"x" * 500, "xxx")):
+            err = self.error(FAILED, "rcmd", word)
+            self.assertTrue(err.startswith(f"rcmd: {name}"), err)
+            err = self.error(FAILED, "rcmd", "-", input=line + b" x\n")
+            self.assertTrue(err.startswith(f"rcmd: line 1: {name}"), err)
+            self.assertIn("ERR unknown command", err)
+        self.assertIn("rcmd: line 1: a\\x00b: ", self.error(FAILED, "rcmd", "-", input=b'"a\\x00b" x\n'))
+
     def test_commands_that_change_a_connection_are_refused(self):
         for line in ("SELECT 0", "SUBSCRIBE c", "MULTI", "WATCH k", "MONITOR", "AUTH x", "EXEC"):
             self.error(FAILED, "rcmd", *line.split())

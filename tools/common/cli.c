@@ -59,17 +59,81 @@ void cli_start(char *argv[])
 
 		if (slash)
 			argv[0] = slash + 1; /* getopt begins its errors with it */
-		cli_name = argv[0];
+		if (*argv[0])
+			cli_name = argv[0];
 	}
 	argp_program_version_hook = print_version;
 	argp_err_exit_status = CLI_FAILED;
 }
 
+/*
+ * Cuts the value out of what getopt says about an option that nobody knows, for it may be a secret:
+ * "unrecognized option '--name=value'", "option '--n=value' is ambiguous; possibilities: '--name' '--new'".
+ */
+static void cut_value(char *said)
+{
+	bool ambiguous = !strncmp(said, "option", strlen("option"));
+	const char *mark = ambiguous ? "' is ambiguous" : "'";
+	char *value = strchr(said, '='), *end = NULL;
+
+	for (char *next = value; next && (next = strstr(next, mark)); next++)
+		end = next;
+	if (end)
+		memmove(value, end, strlen(end) + 1);
+	else if (value)
+		*value = '\0';
+}
+
+enum { OPTION_HANG = 0x7000 };
+
+/* argp has a hidden --HANG, which sleeps for an hour. */
+static const struct argp_option refused[] = {
+	{"HANG", OPTION_HANG, "SECONDS", OPTION_ARG_OPTIONAL | OPTION_HIDDEN, NULL, 0},
+	{0},
+};
+
+static error_t refuse(int key, char *arg, struct argp_state *state)
+{
+	if (key == OPTION_HANG)
+		cli_usage("unrecognized option '--HANG'");
+	return ARGP_ERR_UNKNOWN;
+}
+
+/* argp_parse(); *SAID: what getopt would have said on stderr, malloc'ed. */
+static error_t parse(const struct argp *argp, int argc, char *argv[], unsigned flags, void *input, char **said)
+{
+	static const struct argp refusals = {.options = refused, .parser = refuse};
+	const struct argp_child children[] = {{argp, 0, NULL, 0}, {&refusals, 0, NULL, 0}, {0}};
+	const struct argp all = {.children = children};
+	FILE *real = stderr, *memory;
+	size_t len;
+	error_t error;
+
+	*said = NULL;
+	memory = open_memstream(said, &len);
+	if (memory)
+		stderr = memory;
+	error = argp_parse(&all, argc, argv, flags, NULL, input);
+	stderr = real;
+	if (memory)
+		fclose(memory);
+	return error;
+}
+
 void cli_parse(const struct argp *argp, int argc, char *argv[], unsigned flags, void *input)
 {
+	size_t prefix = strlen(argv[0]) + strlen(": ");
+	char *said;
+
 	/* Without an err_stream argp leaves it at the line that getopt prints, and returns. */
-	if (argp_parse(argp, argc, argv, flags, NULL, input))
-		exit(CLI_FAILED);
+	if (parse(argp, argc, argv, flags, input, &said)) {
+		if (!said || strlen(said) <= prefix)
+			cli_usage("wrong usage");
+		cut_value(said + prefix);
+		said[strcspn(said, "\n")] = '\0';
+		cli_usage("%s", said + prefix);
+	}
+	free(said);
 }
 
 /* ---- lines on stderr ---- */

@@ -64,17 +64,23 @@ static bool is_hopeless(int error)
 	       error != SHARD_EUNSUPPORTED;
 }
 
-/* What errors call the job: its name, or its line and its name. */
+const char *stream_title(const struct stream_job *job, char title[STREAM_TITLE_SIZE])
+{
+	char shown[STREAM_TITLE_SIZE / 2];
+
+	snprintf(title, STREAM_TITLE_SIZE, "line %llu: %s", (unsigned long long)job->number,
+		 job->name_len ? cli_show(job->name, job->name_len, shown, sizeof(shown)) : "\"\"");
+	return title;
+}
+
 static void stream_report(const struct stream *stream, const struct stream_job *job, const shard_result *result)
 {
-	char name[128];
-	int len;
+	char title[STREAM_TITLE_SIZE];
 
-	if (!stream->tool->numbered)
-		return cli_result_error(job->name, job->name_len, result);
-	len = snprintf(name, sizeof(name), "line %llu: %.*s", (unsigned long long)job->number,
-		       (int)(job->name_len < 64 ? job->name_len : 64), job->name);
-	cli_result_error(name, (size_t)len, result);
+	if (stream->tool->numbered)
+		cli_result_error(title, strlen(stream_title(job, title)), result);
+	else
+		cli_result_error(job->name, job->name_len, result);
 }
 
 void stream_fail(struct stream *stream, const struct stream_job *job, const shard_result *result)

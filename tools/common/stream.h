@@ -24,6 +24,7 @@
 #include "record.h"
 
 #define STREAM_FIELDS_MAX 2
+#define STREAM_TITLE_SIZE 128
 
 struct stream_tool {
 	const char *unit; /* what a record is: "keys" */
@@ -103,6 +104,9 @@ void stream_on_result(void *job, const shard_result *result);
 void stream_settle(struct stream_job *job, const shard_result *result);
 
 /* ---- for answer() ---- */
+
+/* What errors call a job of a numbered tool: its line and its name. Returns TITLE. */
+const char *stream_title(const struct stream_job *job, char title[STREAM_TITLE_SIZE]);
 
 /* Reports a failed job, and stops the stream where going on is pointless. */
 void stream_fail(struct stream *stream, const struct stream_job *job, const shard_result *result);
