@@ -31,6 +31,7 @@ struct handle {
 	struct inode *inode; /* held */
 	unsigned holds;
 	bool reads, writes, appends;
+	pid_t opener; /* the thread */
 	struct pending *pending; /* the transaction that it writes through, or NULL */
 	struct version now, newer;
 	bool started; /* a READ was answered from `now` */

@@ -32,6 +32,15 @@ static void reply_open(fuse_req_t req, struct handle *handle, struct fuse_file_i
 		handle_abandon(handle);
 }
 
+static struct handle *make_handle(fuse_req_t req, struct inode *inode, int flags)
+{
+	struct handle *handle = handle_create(fs_of(req), inode, flags);
+
+	if (handle)
+		handle->opener = fuse_req_ctx(req)->pid;
+	return handle;
+}
+
 /* ---- OPEN ---- */
 
 struct open {
@@ -41,7 +50,7 @@ struct open {
 
 static void open_known(fuse_req_t req, struct inode *inode, const struct sight *sight, struct fuse_file_info *fi)
 {
-	struct handle *handle = handle_create(fs_of(req), inode, fi->flags);
+	struct handle *handle = make_handle(req, inode, fi->flags);
 	int error = handle ? 0 : ENOMEM;
 
 	if (!error && writes(fi->flags) && (fi->flags & O_TRUNC))
@@ -117,7 +126,7 @@ void open_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 static void created(fuse_req_t req, struct inode *inode, enum transaction_origin origin, struct fuse_file_info *fi)
 {
 	struct fs *fs = fs_of(req);
-	struct handle *handle = handle_create(fs, inode, fi->flags);
+	struct handle *handle = make_handle(req, inode, fi->flags);
 	struct fuse_entry_param entry;
 	int error = handle ? 0 : ENOMEM;
 

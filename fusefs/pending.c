@@ -40,6 +40,8 @@ static int begin(struct fs *fs, struct inode *inode, enum transaction_origin ori
 	pending->fs = fs;
 	pending->inode = inode_hold(inode);
 	pending->handles = pending->holds = 1;
+	pending->stored_at = fs_now_ms();
+	pending->patience = TRANSACTION_QUIET_MS;
 	inode->pending = pending;
 	return 0;
 }
@@ -92,20 +94,45 @@ void pending_abandon(struct pending *pending)
 
 static void wait_for_quiet(struct pending *pending, uint64_t ms);
 
+/* What costs too much to be stored at each pause is stored after pauses that double. */
+static void store_seldom(struct pending *pending, uint64_t now)
+{
+	uint64_t since = now - pending->stored_at;
+
+	if (since < pending->patience) {
+		wait_for_quiet(pending, pending->patience - since);
+		return;
+	}
+	pending->patience *= 2;
+	store(pending);
+}
+
 static void quiet(void *ctx)
 {
 	struct pending *pending = ctx;
-	uint64_t age = fs_now_ms() - pending->changed_at;
+	uint64_t now = fs_now_ms(), age = now - pending->changed_at;
 
 	pending->quiet = NULL;
 	if (pending->inode->gone || !transaction_dirty(&pending->t))
 		return;
-	if (age < TRANSACTION_QUIET_MS)
+	if (age < TRANSACTION_QUIET_MS) {
 		wait_for_quiet(pending, TRANSACTION_QUIET_MS - age);
-	else if (pending->storing)
+		return;
+	}
+	if (pending->storing) {
 		wait_for_quiet(pending, TRANSACTION_QUIET_MS);
-	else if (transaction_quiet(&pending->t) == TRANSACTION_COMMIT)
+		return;
+	}
+	switch (transaction_quiet(&pending->t)) {
+	case TRANSACTION_COMMIT:
 		store(pending);
+		return;
+	case TRANSACTION_LATER:
+		store_seldom(pending, now);
+		return;
+	case TRANSACTION_NOTHING:
+		return;
+	}
 }
 
 static void wait_for_quiet(struct pending *pending, uint64_t ms)
@@ -117,7 +144,13 @@ void pending_changed(struct pending *pending, bool later)
 {
 	pending->inode->mtime = pending->inode->ctime = fs_now();
 	pending->changed_at = fs_now_ms();
-	if (later && !pending->quiet)
+	if (later)
+		pending_wait(pending);
+}
+
+void pending_wait(struct pending *pending)
+{
+	if (!pending->quiet)
 		wait_for_quiet(pending, TRANSACTION_QUIET_MS);
 }
 
@@ -174,6 +207,7 @@ static void stored(struct pending *pending, int error)
 	bool told = anyone_listens(pending);
 
 	pending->storing = false;
+	pending->stored_at = fs_now_ms();
 	pending->fs->commits--;
 	if (!error)
 		inode_wrote(pending->inode, pending->inode->mtime);

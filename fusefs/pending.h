@@ -30,7 +30,8 @@ struct pending {
 	struct pending_waiter *waiters;  /* for their change to be stored */
 	struct pending_waiter *settlers; /* until nothing is under way */
 	shard_timer *quiet;
-	uint64_t changed_at;
+	uint64_t changed_at, stored_at; /* ms */
+	uint64_t patience; /* ms, until what costs much is stored at a pause */
 };
 
 /*
@@ -51,6 +52,9 @@ bool pending_visible(const struct inode *inode);
 
 /* To be called after each change: bumps the times, and stores it when no other follows for a while where LATER. */
 void pending_changed(struct pending *pending, bool later);
+
+/* Stores it when no change follows for a while. */
+void pending_wait(struct pending *pending);
 
 /* Stores all that there is; DONE is called when that ended: at once where there is nothing to store. */
 void pending_commit(struct pending *pending, struct op *op, pending_done done);

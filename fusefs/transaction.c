@@ -127,7 +127,7 @@ static bool refused(const struct transaction *t)
 	return t->refused && t->refused_serial == t->serial && transaction_dirty(t);
 }
 
-enum transaction_step transaction_flush(struct transaction *t, int *error)
+enum transaction_step transaction_flush(struct transaction *t, bool by_opener, int *error)
 {
 	/* The WRITE was told; to wait for the same failure again would only take time. */
 	if (refused(t)) {
@@ -138,6 +138,11 @@ enum transaction_step transaction_flush(struct transaction *t, int *error)
 		t->awaits_dup = false;
 		*error = 0;
 		return TRANSACTION_NOTHING;
+	}
+	/* Each program that a shell starts closes what it was given; the shell's own close is still to come. */
+	if (!by_opener && !t->late && transaction_dirty(t) && !worth_sending(t)) {
+		*error = 0;
+		return t->mode == TRANSACTION_AUTO ? TRANSACTION_LATER : TRANSACTION_NOTHING;
 	}
 	return transaction_sync(t, error);
 }
@@ -150,14 +155,10 @@ enum transaction_step transaction_release(struct transaction *t)
 
 enum transaction_step transaction_quiet(const struct transaction *t)
 {
-	size_t size = buffer_size(t->buffer);
-
 	if (t->mode != TRANSACTION_AUTO || !t->has_data || !transaction_dirty(t) || t->sending || t->late)
 		return TRANSACTION_NOTHING;
 	/* A writer that pauses again and again must not send the square of what it writes. */
-	if (size > TRANSACTION_SMALL && t->sent > size)
-		return TRANSACTION_NOTHING;
-	return TRANSACTION_COMMIT;
+	return worth_sending(t) ? TRANSACTION_COMMIT : TRANSACTION_LATER;
 }
 
 bool transaction_unborn(const struct transaction *t)

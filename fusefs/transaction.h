@@ -18,7 +18,6 @@
 #include "buffer.h"
 
 #define TRANSACTION_VALUE_MAX ((size_t)512 << 20)
-#define TRANSACTION_SMALL ((size_t)64 << 10)
 /* Sent without counting: a shell's few short lines are each stored, and answered for, at once. */
 #define TRANSACTION_FREE ((size_t)16 << 10)
 #define TRANSACTION_QUIET_MS 100
@@ -38,7 +37,7 @@ enum transaction_origin {
 
 enum transaction_step {
 	TRANSACTION_NOTHING,
-	TRANSACTION_LATER, /* ask transaction_quiet() after TRANSACTION_QUIET_MS without a change */
+	TRANSACTION_LATER, /* ask transaction_quiet() after TRANSACTION_QUIET_MS without a change; from that: wait longer */
 	TRANSACTION_COMMIT
 };
 
@@ -73,8 +72,8 @@ int transaction_write(struct transaction *t, size_t offset, const void *data, si
 		      enum transaction_step *step);
 int transaction_resize(struct transaction *t, size_t size, enum transaction_step *step);
 
-/* What to do at these; with TRANSACTION_NOTHING *ERROR is the answer. */
-enum transaction_step transaction_flush(struct transaction *t, int *error);
+/* What to do at these; unless with TRANSACTION_COMMIT *ERROR is the answer. BY_OPENER: not by who has only inherited it. */
+enum transaction_step transaction_flush(struct transaction *t, bool by_opener, int *error);
 enum transaction_step transaction_sync(struct transaction *t, int *error);
 enum transaction_step transaction_release(struct transaction *t);
 enum transaction_step transaction_quiet(const struct transaction *t);

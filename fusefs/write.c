@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 struct write {
 	struct op op;
@@ -223,6 +224,8 @@ static void sync_as(fuse_req_t req, struct handle *handle, enum transaction_step
 {
 	struct op *op;
 
+	if (step == TRANSACTION_LATER)
+		pending_wait(handle->pending);
 	if (step != TRANSACTION_COMMIT) {
 		fuse_reply_err(req, error);
 		return;
@@ -235,13 +238,25 @@ static void sync_as(fuse_req_t req, struct handle *handle, enum transaction_step
 	op_drop(op);
 }
 
+/* By the process that has opened it; the kernel tells threads. */
+static bool by_opener(fuse_req_t req, const struct handle *handle)
+{
+	pid_t pid = fuse_req_ctx(req)->pid;
+	char path[64];
+
+	if (pid == handle->opener)
+		return true;
+	snprintf(path, sizeof(path), "/proc/%ld/task/%ld", (long)pid, (long)handle->opener);
+	return access(path, F_OK) == 0;
+}
+
 void write_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct handle *handle = handle_of(fi);
 	int error = 0;
 
 	if (handle->pending)
-		sync_as(req, handle, transaction_flush(&handle->pending->t, &error), error);
+		sync_as(req, handle, transaction_flush(&handle->pending->t, by_opener(req, handle), &error), error);
 	else
 		fuse_reply_err(req, 0);
 }

@@ -39,7 +39,7 @@ static void store(struct transaction *t, int error, bool told)
 static enum transaction_step flush(struct transaction *t, int expected)
 {
 	int error = -1;
-	enum transaction_step step = transaction_flush(t, &error);
+	enum transaction_step step = transaction_flush(t, true, &error);
 
 	if (step == TRANSACTION_NOTHING)
 		assert_int_equal(error, expected);
@@ -187,6 +187,29 @@ static void a_slow_writer_does_not_send_the_square(void **state)
 		}
 	}
 	assert_true(sent < 3 * size);
+	assert_int_equal(flush(&t, 0), TRANSACTION_COMMIT);
+	transaction_finish(&t);
+}
+
+static void who_inherited_it_does_not_store_it_again_and_again(void **state)
+{
+	struct transaction t = begin(TRANSACTION_AUTO, TRANSACTION_OPENED);
+	size_t sent = 0, commits = 0;
+	int error = -1;
+
+	for (size_t size = 0; size < 1000000; size += 10000) {
+		write_at(&t, size, 10000);
+		if (transaction_dirty(&t) && transaction_flush(&t, false, &error) == TRANSACTION_COMMIT) {
+			store(&t, 0, true);
+			commits++;
+		}
+		sent = t.sent;
+	}
+	assert_in_range(commits, 1, 20);
+	assert_true(sent < 2500000);
+	write_at(&t, 1000000, 1);
+	assert_int_equal(transaction_flush(&t, false, &error), TRANSACTION_LATER);
+	assert_int_equal(error, 0);
 	assert_int_equal(flush(&t, 0), TRANSACTION_COMMIT);
 	transaction_finish(&t);
 }
@@ -349,6 +372,7 @@ int main(void)
 		cmocka_unit_test(modes_are_obeyed),
 		cmocka_unit_test(quiet_stores_data_but_no_truncation),
 		cmocka_unit_test(a_slow_writer_does_not_send_the_square),
+		cmocka_unit_test(who_inherited_it_does_not_store_it_again_and_again),
 		cmocka_unit_test(a_change_during_a_set_stays_dirty),
 		cmocka_unit_test(a_late_error_is_told_by_the_next_write),
 		cmocka_unit_test(a_late_error_can_heal_at_flush),
