@@ -8,6 +8,8 @@
 #include "errors.h"
 #include "handle.h"
 
+#define PATIENCE_MS 1000 /* at first, for what costs much to store at each pause */
+
 static void store(struct pending *pending);
 
 bool pending_visible(const struct inode *inode)
@@ -41,7 +43,7 @@ static int begin(struct fs *fs, struct inode *inode, enum transaction_origin ori
 	pending->inode = inode_hold(inode);
 	pending->handles = pending->holds = 1;
 	pending->stored_at = fs_now_ms();
-	pending->patience = TRANSACTION_QUIET_MS;
+	pending->patience = PATIENCE_MS;
 	inode->pending = pending;
 	return 0;
 }
