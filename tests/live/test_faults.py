@@ -9,7 +9,6 @@ asked for too: where slots move or a failover is manual, nothing acknowledged is
 so long (soak)."""
 
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -17,7 +16,8 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
-from shardtest import HOST, Cluster, wait_until
+import faults
+from shardtest import Cluster
 
 HELPER = WRITER = None
 SECONDS = 0
@@ -170,91 +170,35 @@ class Faults(unittest.TestCase):
             self.assertEqual((lost, lost_values, lost_foo), (0, 0, []))
             self.assertEqual((load.stale, load.repeated), (0, 0))
 
-    def reshard(self, source, target, slots):
-        subprocess.run(
-            ["redis-cli", "--cluster", "reshard", source.addr, "--cluster-from", self.cluster.node_id(source)]
-            + ["--cluster-to", self.cluster.node_id(target), "--cluster-slots", str(slots), "--cluster-yes"]
-            + ["--cluster-pipeline", "5"],
-            check=True,
-            stdout=subprocess.DEVNULL,
-            timeout=120,
-        )
-        self.cluster.wait_ok()
-
-    def a_master(self):
-        return random.choice(self.cluster.masters())
-
-    def wait_replaced(self, server):
-        """Until another node owns what SERVER owned."""
-        others = [s for s in self.cluster.alive if s is not server]
-        wait_until(
-            lambda: all(server.port not in {m for m, _ in self.cluster.view(s).values()} for s in others),
-            30,
-            f"{server} is replaced",
-        )
-
 
 class Moves(Faults):
     def test_reshard(self):
-        def event():
-            first, second, third = (self.cluster.servers[i] for i in range(3))
-            self.reshard(first, second, 1500)
-            self.reshard(second, third, 1500)
-            self.reshard(third, first, 1500)
-
-        self.under_load(event, lossless=True, unknown_allowed=False)
+        self.under_load(lambda: faults.reshard_round(self.cluster), lossless=True, unknown_allowed=False)
 
     def test_manual_failover(self):
-        def event():
-            for master in self.cluster.masters():
-                replica = self.cluster.replicas_of(master)[0]
-                self.cluster.failover(replica)
-                self.cluster.wait_ok()
-
-        self.under_load(event, lossless=True, unknown_allowed=True)
+        self.under_load(lambda: faults.fail_over_all(self.cluster), lossless=True, unknown_allowed=True)
 
 
 class Crashes(Faults):
     def test_killed_master(self):
         def event():
-            for requests_wait in (False, True):
-                master = self.a_master()
-                if requests_wait:  # else few are under way in the moment of its death
-                    master.pause()
-                    time.sleep(0.1)
-                master.kill()
-                self.wait_replaced(master)
-                time.sleep(1)
-                master.start()
-                self.cluster.wait_ok()
+            for paused in (0, 0.1):
+                faults.kill_master(self.cluster, faults.a_master(self.cluster), paused)
 
         self.under_load(event, lossless=False, unknown_allowed=True)
 
     def test_paused_master(self):
         def event():
-            master = self.a_master()
-            master.forget()
-            master.pause()
-            try:
-                view = [s for s in self.cluster.servers if s is not master][0]
-                wait_until(lambda: master.port not in {m for m, _ in self.cluster.view(view).values()}, 30, "replaced")
-                time.sleep(1)
-            finally:
-                master.resume()
-            self.cluster.wait_ok()
+            faults.pause_master(self.cluster, faults.a_master(self.cluster))
 
         self.under_load(event, lossless=False, unknown_allowed=True)
 
     def test_short_pause_of_a_master(self):
-        """Shorter than the node timeout: nobody is replaced, so nothing may fail and nothing be lost."""
+        """Nobody is replaced, so nothing may fail and nothing be lost."""
 
         def event():
             for _ in range(3):
-                master = self.a_master()
-                master.pause()
-                time.sleep(0.8)
-                master.resume()
-                time.sleep(0.4)
+                faults.pause_briefly(faults.a_master(self.cluster))
 
         self.under_load(event, lossless=True, unknown_allowed=False)
 
@@ -263,12 +207,7 @@ class Restarts(Faults):
     conf = ("appendonly yes", "appendfsync always")
 
     def test_restart_of_every_node_in_turn(self):
-        def event():
-            for server in self.cluster.servers:
-                server.restart()
-                self.cluster.wait_ok()
-
-        self.under_load(event, lossless=False, unknown_allowed=True)
+        self.under_load(lambda: faults.restart_all(self.cluster), lossless=False, unknown_allowed=True)
 
 
 if __name__ == "__main__":
