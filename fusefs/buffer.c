@@ -61,6 +61,11 @@ size_t buffer_size(const struct buffer *buffer)
 	return buffer->size;
 }
 
+int buffer_fd(const struct buffer *buffer)
+{
+	return buffer->fd;
+}
+
 static int temporary_file(void)
 {
 	const char *dir = getenv("TMPDIR");
@@ -109,6 +114,50 @@ static int spill(struct buffer *buffer)
 	buffer->capacity = 0;
 	buffer->fd = fd;
 	return 0;
+}
+
+static int copy_file(int from, int to, size_t len)
+{
+	char bytes[65536];
+	off_t at = 0;
+
+	while (len) {
+		ssize_t n = copy_file_range(from, &at, to, NULL, len, 0);
+		if (n <= 0)
+			break;
+		len -= (size_t)n;
+	}
+	/* Where the kernel cannot do it. */
+	while (len) {
+		ssize_t n = pread(from, bytes, len < sizeof(bytes) ? len : sizeof(bytes), at);
+		if (n < 0 && errno == EINTR)
+			continue;
+		int error = n <= 0 ? (n ? errno : EIO) : write_file(to, (size_t)at, bytes, (size_t)n);
+		if (error)
+			return error;
+		at += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+struct buffer *buffer_copy(const struct buffer *buffer)
+{
+	struct buffer *copy = buffer_create(NULL, 0);
+	int error = copy ? 0 : ENOMEM;
+
+	if (!error && buffer->fd < 0) {
+		error = buffer_write(copy, 0, buffer->memory, buffer->size);
+	} else if (!error) {
+		copy->fd = temporary_file();
+		error = copy->fd < 0 ? errno : copy_file(buffer->fd, copy->fd, buffer->size);
+		copy->size = buffer->size;
+	}
+	if (!error)
+		return copy;
+	buffer_unref(copy);
+	errno = error;
+	return NULL;
 }
 
 /* Makes room in memory for SIZE bytes, or moves to a file. */

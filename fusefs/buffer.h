@@ -21,6 +21,12 @@ bool buffer_shared(const struct buffer *buffer);  /* whether there is more than 
 
 size_t buffer_size(const struct buffer *buffer);
 
+/* The file that its bytes are in, from the start; -1: they are in memory. */
+int buffer_fd(const struct buffer *buffer);
+
+/* One of its own with the same bytes. NULL with errno. */
+struct buffer *buffer_copy(const struct buffer *buffer);
+
 /* 0 or an errno, then the size is what it was. A hole is NULs. */
 int buffer_write(struct buffer *buffer, size_t offset, const void *data, size_t len);
 int buffer_resize(struct buffer *buffer, size_t size);

@@ -8,6 +8,7 @@
 #include "errors.h"
 #include "handle.h"
 
+#define OWN_MIN ((size_t)1 << 20) /* what is larger goes by a connection of its own */
 #define PATIENCE_MS 1000 /* at first, for what costs much to store at each pause */
 
 static void store(struct pending *pending);
@@ -208,6 +209,8 @@ static void stored(struct pending *pending, int error)
 	uint64_t sent = pending->t.sending;
 	bool told = anyone_listens(pending);
 
+	buffer_unref(pending->sent);
+	pending->sent = NULL;
 	pending->storing = false;
 	pending->stored_at = fs_now_ms();
 	pending->fs->commits--;
@@ -230,20 +233,39 @@ static void range_set(void *ctx, const shard_result *result)
 	stored(ctx, errors_of_result(result));
 }
 
+/* The command with the value as its word PLACE. A large one does not keep others waiting; out of a file it takes no memory. */
+static void submit_value(struct pending *pending, struct words *words, int place, shard_callback callback)
+{
+	size_t len = pending->t.sending_size;
+	int fd = buffer_fd(pending->sent);
+	shard_body body = {.argument = place, .fd = fd, .len = len};
+	shard_call how = {.flags = SHARD_IDEMPOTENT | (len > OWN_MIN ? SHARD_OWN_CONNECTION : 0)};
+
+	if (fd >= 0) {
+		how.body = &body;
+	} else {
+		words->word[place] = buffer_map(pending->sent, len);
+		words->len[place] = len;
+	}
+	int error = shard_submit(pending->fs->client, words->count, words->word, words->len, &how, callback, pending,
+				 NULL);
+	if (error)
+		stored(pending, errors_of_code(error));
+}
+
 /*
  * The key that our open() was to create is there. An open() that does not
  * truncate would have found it: what was written goes over it.
  */
-static void submit_over(struct pending *pending, const char *bytes, size_t len)
+static void submit_over(struct pending *pending)
 {
-	const char *argv[] = {"SETRANGE", pending->inode->key, "0", bytes};
-	size_t lens[] = {8, pending->inode->key_len, 1, len};
-	shard_call how = {.flags = SHARD_IDEMPOTENT};
-	int error = shard_submit(pending->fs->client, 4, argv, lens, &how, range_set, pending, NULL);
+	struct words words = {0};
 
-	buffer_unmap(pending->t.buffer);
-	if (error)
-		stored(pending, errors_of_code(error));
+	words_text(&words, "SETRANGE");
+	words_add(&words, pending->inode->key, pending->inode->key_len);
+	words_text(&words, "0");
+	words_text(&words, "");
+	submit_value(pending, &words, 3, range_set);
 }
 
 static void submit(struct pending *pending);
@@ -262,16 +284,15 @@ static void set_came(void *ctx, const shard_result *result)
 	}
 }
 
-static void submit_set(struct pending *pending, const char *bytes, size_t len)
+static void submit_set(struct pending *pending)
 {
 	const struct options *options = pending->fs->options;
 	struct words words = {0};
-	shard_call how = {.flags = SHARD_IDEMPOTENT};
 	char seconds[24];
 
 	words_text(&words, "SET");
 	words_add(&words, pending->inode->key, pending->inode->key_len);
-	words_add(&words, bytes, len);
+	words_text(&words, "");
 	if (pending->t.absent)
 		words_text(&words, "NX");
 	if (options->ttl == TTL_KEEP) {
@@ -281,24 +302,17 @@ static void submit_set(struct pending *pending, const char *bytes, size_t len)
 		words_text(&words, "EX");
 		words_text(&words, seconds);
 	}
-	int error =
-		shard_submit(pending->fs->client, words.count, words.word, words.len, &how, set_came, pending, NULL);
-	buffer_unmap(pending->t.buffer);
-	if (error)
-		stored(pending, errors_of_code(error));
+	submit_value(pending, &words, 2, set_came);
 }
 
 static void submit(struct pending *pending)
 {
-	size_t len = pending->t.sending_size;
-	const char *bytes = buffer_map(pending->t.buffer, len);
-
-	if (!bytes)
-		stored(pending, errno);
-	else if (pending->foreign)
-		submit_over(pending, bytes, len);
+	buffer_unref(pending->sent);
+	pending->sent = buffer_ref(pending->t.buffer);
+	if (pending->foreign)
+		submit_over(pending);
 	else
-		submit_set(pending, bytes, len);
+		submit_set(pending);
 }
 
 static void store(struct pending *pending)

@@ -29,6 +29,7 @@ struct pending {
 	bool foreign;        /* the key that it was to create was made by someone else */
 	struct pending_waiter *waiters;  /* for their change to be stored */
 	struct pending_waiter *settlers; /* until nothing is under way */
+	struct buffer *sent; /* what a SET is sending; or NULL */
 	shard_timer *quiet;
 	uint64_t changed_at, stored_at; /* ms */
 	uint64_t patience; /* ms, until what costs much is stored at a pause */

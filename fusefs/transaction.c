@@ -80,12 +80,27 @@ static enum transaction_step after_change(const struct transaction *t, size_t en
 	return end % BLOCK && worth_sending(t) ? TRANSACTION_COMMIT : TRANSACTION_LATER;
 }
 
+/* What a SET is sending out of its file stays as it is: a change from OFFSET on goes into a copy. */
+static int thaw(struct transaction *t, size_t offset)
+{
+	if (!t->sending || offset >= t->sending_size || buffer_fd(t->buffer) < 0)
+		return 0;
+	struct buffer *copy = buffer_copy(t->buffer);
+	if (!copy)
+		return errno;
+	buffer_unref(t->buffer);
+	t->buffer = copy;
+	return 0;
+}
+
 int transaction_write(struct transaction *t, size_t offset, const void *data, size_t len, enum transaction_step *step)
 {
 	int error = take_late(t);
 
 	if (!error && (len > TRANSACTION_VALUE_MAX || offset > TRANSACTION_VALUE_MAX - len))
 		error = EFBIG;
+	if (!error)
+		error = thaw(t, offset);
 	if (!error)
 		error = buffer_write(t->buffer, offset, data, len);
 	if (error)
@@ -102,6 +117,8 @@ int transaction_resize(struct transaction *t, size_t size, enum transaction_step
 
 	if (!error && size > TRANSACTION_VALUE_MAX)
 		error = EFBIG;
+	if (!error)
+		error = thaw(t, size);
 	if (!error)
 		error = buffer_resize(t->buffer, size);
 	if (error)
@@ -176,13 +193,14 @@ void transaction_born(struct transaction *t)
 
 void transaction_mirror(struct transaction *t, size_t offset, const void *data, size_t len)
 {
-	if (offset <= TRANSACTION_VALUE_MAX - len && buffer_write(t->buffer, offset, data, len) == 0)
+	if (offset <= TRANSACTION_VALUE_MAX - len && !thaw(t, offset) && !buffer_write(t->buffer, offset, data, len))
 		t->has_data = true;
 }
 
 void transaction_mirror_resize(struct transaction *t, size_t size)
 {
-	(void)buffer_resize(t->buffer, size);
+	if (!thaw(t, size))
+		(void)buffer_resize(t->buffer, size);
 }
 
 void transaction_begin(struct transaction *t)

@@ -86,7 +86,11 @@ void transaction_born(struct transaction *t);
 void transaction_mirror(struct transaction *t, size_t offset, const void *data, size_t len);
 void transaction_mirror_resize(struct transaction *t, size_t size);
 
-/* A SET begins (of the first sending_size bytes), and ends. TOLD: someone heard ERROR. */
+/*
+ * A SET begins (of the first sending_size bytes of `buffer`; where that is in
+ * a file, they stay as they are for whoever holds a reference), and ends.
+ * TOLD: someone heard ERROR.
+ */
 void transaction_begin(struct transaction *t);
 void transaction_end(struct transaction *t, int error, bool told);
 
