@@ -213,11 +213,13 @@ void inode_saw(struct inode *inode, const struct sight *sight, struct timespec n
 		inode->mtime = inode->ctime = now;
 	inode->print = print;
 	inode->has_print = true;
+	inode->odd = !sight->whole || !sight->size;
 }
 
 void inode_missed(struct inode *inode, struct timespec now)
 {
 	inode->has_mode = inode->has_print = false;
+	inode->odd = true;
 	inode->atime = inode->mtime = inode->ctime = now;
 	inode_stale(inode);
 }

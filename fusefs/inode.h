@@ -36,6 +36,7 @@ struct inode {
 	struct timespec atime, mtime, ctime;
 	uint64_t print;        /* fingerprint of the value last seen */
 	bool has_print;
+	bool odd;              /* the value last seen was none, empty, or large */
 	struct handle *handles;  /* that have it open */
 	struct pending *pending; /* the transaction, or NULL */
 	uint64_t changes;      /* direct writes through this mount */

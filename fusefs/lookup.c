@@ -101,6 +101,7 @@ static void look_up_key(fuse_req_t req, const char *key, size_t key_len)
 	if (!op)
 		return;
 	int error = failed_just_now(op);
+	op->probe.alone = inode && !inode->odd;
 	if (inode && pending_visible(inode))
 		reply_pending_entry(op, inode);
 	else if (error)

@@ -6,67 +6,64 @@
 #include "errors.h"
 #include "op.h"
 
-/* The four commands are not atomic; a key that changes between them again and again is given up. */
+/* The commands are not atomic; a key that changes between them again and again is given up. */
 #define TRIES 5
 
 static void submit_all(struct op *op);
 
-/* Whether the four answers belong to one state of the key. */
-static bool consistent(const struct probe *probe)
+/* What the answers show; false: too little, or they do not belong to one state of the key. */
+static bool conclude(struct probe *probe)
 {
-	if (probe->raced || !probe->sight.start)
+	struct sight *sight = &probe->sight;
+	size_t got = sight->start ? buffer_size(sight->start) : 0;
+
+	sight->type = SIGHT_STRING;
+	sight->whole = got < PROBE_BYTES;
+	sight->size = got;
+	if (got && sight->whole)
+		return true;
+	if (probe->alone)
 		return false;
-	return buffer_size(probe->sight.start) || (probe->length == 0 && probe->pttl != -2);
+	if (got) {
+		sight->size = (size_t)probe->length;
+		return !probe->wrong && sight->size >= got;
+	}
+	/* PTTL came between the two that tell of an empty value: no single change looks like one. */
+	if (probe->pttl != -2 && !probe->wrong)
+		return probe->length == 0;
+	sight->type = probe->pttl == -2 ? SIGHT_NONE : SIGHT_OTHER;
+	sight->whole = false;
+	return sight->type == SIGHT_NONE || probe->wrong == 2;
 }
 
 static void join(struct op *op)
 {
 	struct probe *probe = &op->probe;
-	struct sight *sight = &probe->sight;
 
 	if (--probe->left)
 		return;
-	if (probe->error || sight->type != SIGHT_STRING) {
+	if (probe->error) {
 		probe->done(op, probe->error);
-		return;
+	} else if (conclude(probe)) {
+		probe->sight.at = fs_now_ms();
+		probe->done(op, 0);
+	} else if (++probe->tries < TRIES) {
+		probe->alone = false;
+		submit_all(op);
+	} else {
+		probe->done(op, ESTALE);
 	}
-	if (!consistent(probe)) {
-		if (++probe->tries < TRIES)
-			submit_all(op);
-		else
-			probe->done(op, ESTALE);
-		return;
-	}
-	sight->at = fs_now_ms();
-	sight->size = buffer_size(sight->start);
-	sight->whole = sight->size < PROBE_BYTES;
-	if (!sight->whole && (size_t)probe->length > sight->size)
-		sight->size = (size_t)probe->length;
-	probe->done(op, 0);
 }
 
 static bool failed(struct probe *probe, const shard_result *result)
 {
 	int error = errors_of_result(result);
 
-	if (error == ESTALE) /* WRONGTYPE: TYPE tells, or told, what it is */
-		probe->raced = true;
+	if (error == ESTALE) /* WRONGTYPE */
+		probe->wrong++;
 	else if (error)
 		probe->error = error;
 	return error != 0;
-}
-
-static void type_came(struct op *op, const shard_result *result)
-{
-	struct probe *probe = &op->probe;
-
-	if (!failed(probe, result)) {
-		if (shard_reply_is(result->reply, "none"))
-			probe->sight.type = SIGHT_NONE;
-		else
-			probe->sight.type = shard_reply_is(result->reply, "string") ? SIGHT_STRING : SIGHT_OTHER;
-	}
-	join(op);
 }
 
 static long long number_of(const shard_reply *reply)
@@ -106,11 +103,12 @@ static void start_came(struct op *op, const shard_result *result)
 static void submit_all(struct op *op)
 {
 	struct probe *probe = &op->probe;
+	unsigned wanted = probe->alone ? 2 : 4;
 	struct words range = {0};
 
 	probe_finish(probe);
 	probe->error = 0;
-	probe->raced = false;
+	probe->wrong = 0;
 	probe->length = probe->pttl = 0;
 	words_text(&range, "GETRANGE");
 	words_key(&range, op);
@@ -118,11 +116,12 @@ static void submit_all(struct op *op)
 	words_text(&range, "65535");
 	/* More than are submitted, so that the join waits for all, and for this function. */
 	probe->left = 1;
-	probe->left += op_submit_key(op, "TYPE", type_came);
-	probe->left += op_submit_key(op, "STRLEN", length_came);
-	probe->left += op_submit_key(op, "PTTL", pttl_came);
+	if (!probe->alone) {
+		probe->left += op_submit_key(op, "STRLEN", length_came);
+		probe->left += op_submit_key(op, "PTTL", pttl_came);
+	}
 	probe->left += op_submit(op, &range, NULL, start_came);
-	if (probe->left < 5)
+	if (probe->left < wanted)
 		probe->error = ENOMEM;
 	if (probe->left > 1)
 		probe->left--;
@@ -132,8 +131,10 @@ void probe_start(struct op *op, void (*done)(struct op *op, int error))
 {
 	op->probe.done = done;
 	op->probe.tries = 0;
-	if (op->inode)
+	if (op->inode) {
 		inode_stale(op->inode);
+		op->probe.alone = !op->inode->odd;
+	}
 	submit_all(op);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One look at a key: TYPE, STRLEN, PTTL and GETRANGE in one round trip.
+ * One look at a key: STRLEN, PTTL and GETRANGE in one round trip. GETRANGE
+ * alone tells all of a short value, so where one is expected it is sent alone.
  */
 #ifndef FUSEFS_PROBE_H
 #define FUSEFS_PROBE_H
@@ -14,9 +15,10 @@ struct op;
 struct probe {
 	struct sight sight;
 	long long length; /* STRLEN */
-	long long pttl;
+	long long pttl;   /* -2: there was no such key */
 	int error;
-	bool raced;       /* the key became another type between the commands */
+	unsigned wrong;   /* how many commands said that the key has another type */
+	bool alone;       /* GETRANGE alone; to be set before probe_start() where the op has no inode */
 	unsigned left, tries;
 	void (*done)(struct op *op, int error);
 };
