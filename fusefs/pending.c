@@ -9,7 +9,7 @@
 #include "handle.h"
 
 #define OWN_MIN ((size_t)1 << 20) /* what is larger goes by a connection of its own */
-#define PATIENCE_MS 1000 /* at first, for what costs much to store at each pause */
+#define PATIENCE_MS 1000          /* at first, for what costs much to store at each pause */
 
 static void store(struct pending *pending);
 
@@ -233,7 +233,8 @@ static void range_set(void *ctx, const shard_result *result)
 	stored(ctx, errors_of_result(result));
 }
 
-/* The command with the value as its word PLACE. A large one does not keep others waiting; out of a file it takes no memory. */
+/* The command with the value as its word PLACE. A large one does not keep others waiting; out of a file it takes no
+ * memory. */
 static void submit_value(struct pending *pending, struct words *words, int place, shard_callback callback)
 {
 	size_t len = pending->t.sending_size;
@@ -247,8 +248,8 @@ static void submit_value(struct pending *pending, struct words *words, int place
 		words->word[place] = buffer_map(pending->sent, len);
 		words->len[place] = len;
 	}
-	int error = shard_submit(pending->fs->client, words->count, words->word, words->len, &how, callback, pending,
-				 NULL);
+	int error =
+		shard_submit(pending->fs->client, words->count, words->word, words->len, &how, callback, pending, NULL);
 	if (error)
 		stored(pending, errors_of_code(error));
 }
