@@ -110,7 +110,6 @@ class Ways(Sent):
         self.cost(lambda: MOUNT.ok("vim -n -u NONE -es -c '%s/2/3/g' -c wq k < /dev/null"))
         self.cost(lambda: MOUNT.ok("sort -o k k"))
 
-    @unittest.expectedFailure
     def test_many_commands_in_one_redirection(self):
         for script in (
             "for i in $(seq 200); do /bin/echo line $i; done > k",
@@ -161,7 +160,7 @@ with mmap.mmap(f, 1 << 20) as m:
         for size in (5, 50_000, 500_000, 5_000_000):
             CLUSTER.call("SET", "k", b"x" * size)
             before = received()
-            MOUNT.ok("cat k; head -c 5 k; tail -c 5 k; stat k; ls -l; grep -c y k || true")
+            MOUNT.ok("cat k; head -c 5 k; tail -c 5 k; stat k; ls -l k; grep -c y k || true")
             self.assertLess(received() - before, 20 * A_CALL + size // 100, size)
 
 
@@ -174,7 +173,6 @@ class Pauses(Sent):
         with self.subTest(pause=pause, sizes=sizes[:3]):
             self.cost(lambda: MOUNT.python(WRITER, "k", *words, timeout=60))
 
-    @unittest.expectedFailure
     def test_a_writer_that_pauses(self):
         self.paused(0.11, [200] * 20)
         self.paused(0.11, [4096] * 20)
