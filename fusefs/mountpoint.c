@@ -2,11 +2,13 @@
 #include "mountpoint.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <mntent.h>
-#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "cli.h"
@@ -115,4 +117,57 @@ char *mountpoint_check(const char *path)
 		return report(path, "not a directory");
 	}
 	return real;
+}
+
+/* ---- what is mounted now ---- */
+
+/* The id of the mount that a path ends in; -1 where it cannot be known. To open with O_PATH asks no file system. */
+static int mount_id(const char *path)
+{
+	char name[64], line[256];
+	int id = -1, fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+
+	snprintf(name, sizeof(name), "/proc/self/fdinfo/%d", fd);
+	FILE *info = fd < 0 ? NULL : fopen(name, "re");
+	while (info && id < 0 && fgets(line, sizeof(line), info))
+		(void)!sscanf(line, "mnt_id: %d", &id);
+	if (info)
+		fclose(info);
+	if (fd >= 0)
+		close(fd);
+	return id;
+}
+
+/* Goes through the table of mounts until one has this id, or where ID is -1 this device. Returns its device, or 0. */
+static dev_t find_mount(int id, dev_t device)
+{
+	FILE *table = fopen("/proc/self/mountinfo", "re");
+	char *line = NULL;
+	size_t size = 0;
+	dev_t found = 0;
+
+	while (table && !found && getline(&line, &size, table) > 0) {
+		unsigned major, minor;
+		int row;
+
+		if (sscanf(line, "%d %*d %u:%u", &row, &major, &minor) == 3 &&
+		    (id < 0 ? makedev(major, minor) == device : row == id))
+			found = makedev(major, minor);
+	}
+	free(line);
+	if (table)
+		fclose(table);
+	return found;
+}
+
+dev_t mountpoint_device(const char *path)
+{
+	int id = mount_id(path);
+
+	return id < 0 ? 0 : find_mount(id, 0);
+}
+
+bool mountpoint_exists(dev_t device)
+{
+	return find_mount(-1, device);
 }

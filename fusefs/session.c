@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "mountpoint.h"
 #include "ops.h"
 
 #define REQUESTS_A_TICK 64
@@ -21,6 +23,8 @@ struct session {
 	shard_watch *fuse_watch, *signal_watch;
 	int signal_fd;
 	void (*ready)(void);
+	dev_t device; /* of the mount */
+	bool given_up; /* by libfuse: it said why */
 };
 
 /* ---- the loop ---- */
@@ -41,7 +45,8 @@ static bool serve_one(struct session *session)
 		return false;
 	if (n > 0)
 		fuse_session_process_buf(session->fs.session, &session->buf);
-	if (n <= 0 || fuse_session_exited(session->fs.session)) {
+	session->given_up = n > 0 && fuse_session_exited(session->fs.session);
+	if (n <= 0 || session->given_up) {
 		end(session);
 		return false;
 	}
@@ -54,7 +59,7 @@ static void on_fuse(void *ctx, uint32_t events)
 
 	for (int i = 0; i < REQUESTS_A_TICK && serve_one(session); i++)
 		;
-	if (session->ready && session->fs.answers) {
+	if (session->ready && session->fs.answers && !session->given_up) {
 		session->ready();
 		session->ready = NULL;
 	}
@@ -81,6 +86,23 @@ static bool catch_signals(struct session *session)
 	return session->signal_watch;
 }
 
+static bool watch(struct session *session, const char *mountpoint)
+{
+	struct fs *fs = &session->fs;
+	int fd = fuse_session_fd(fs->session);
+
+	session->device = mountpoint_device(mountpoint);
+	if (!session->device) {
+		cli_error_about(mountpoint, strlen(mountpoint), "mounted, but not found in /proc/self/mountinfo");
+		return false;
+	}
+	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+	session->fuse_watch = shard_watch_add(fs->client, fd, EPOLLIN, on_fuse, session);
+	if (!session->fuse_watch)
+		cli_error("cannot watch /dev/fuse: %s", strerror(errno));
+	return session->fuse_watch;
+}
+
 static bool mount(struct session *session, const char *mountpoint)
 {
 	struct fs *fs = &session->fs;
@@ -88,12 +110,8 @@ static bool mount(struct session *session, const char *mountpoint)
 	fs->session = fuse_session_new(fs->options->mount, &fs_ops, sizeof(fs_ops), fs);
 	if (!fs->session || fuse_session_mount(fs->session, mountpoint)) /* which report why */
 		return false;
-	int fd = fuse_session_fd(fs->session);
-	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-	session->fuse_watch = shard_watch_add(fs->client, fd, EPOLLIN, on_fuse, session);
-	if (session->fuse_watch)
+	if (watch(session, mountpoint))
 		return true;
-	cli_error("cannot watch /dev/fuse: %s", strerror(errno));
 	fuse_session_unmount(fs->session);
 	return false;
 }
@@ -116,6 +134,46 @@ static bool start(struct session *session, const char *mountpoint)
 }
 
 /* ---- the end ---- */
+
+/* Whether somebody else has unmounted it. */
+static bool is_unmounted(const struct session *session)
+{
+	struct pollfd fuse = {.fd = fuse_session_fd(session->fs.session)};
+
+	return poll(&fuse, 1, 0) > 0 && fuse.revents & POLLERR;
+}
+
+/* Ends the connection and nothing else: libfuse unmounts by path, but not where it sees POLLERR, as of this pipe. */
+static void disconnect(struct fuse_session *fuse)
+{
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return;
+	close(fds[0]);
+	dup2(fds[1], fuse_session_fd(fuse));
+	close(fds[1]);
+	fuse_session_unmount(fuse);
+}
+
+/* By now something else may be mounted at MOUNTPOINT, which is not ours to end. Returns false where ours stays. */
+static bool unmount(struct session *session, const char *mountpoint)
+{
+	bool ours = mountpoint_device(mountpoint) == session->device;
+
+	fuse_session_exit(session->fs.session);
+	if (ours || is_unmounted(session)) {
+		fuse_session_unmount(session->fs.session);
+		return true;
+	}
+	disconnect(session->fs.session);
+	if (!mountpoint_exists(session->device))
+		return true;
+	cli_error_about(mountpoint, strlen(mountpoint),
+			"something else is mounted there now: left alone, and what was mounted here before it is dead; "
+			"umount ends it");
+	return false;
+}
 
 static void on_late(void *ctx)
 {
@@ -164,16 +222,15 @@ bool session_serve(struct options *options, const char *mountpoint, void (*ready
 	shard_client *client = options->connect.client;
 	struct session session = {.fs = {.options = options, .client = client}, .signal_fd = -1, .ready = ready};
 
-	bool mounted = start(&session, mountpoint);
-	if (mounted) {
+	bool ok = start(&session, mountpoint);
+	if (ok) {
 		shard_client_run(client);
 		shard_watch_remove(session.fuse_watch);
-		fuse_session_exit(session.fs.session);
-		fuse_session_unmount(session.fs.session);
+		ok = unmount(&session, mountpoint) && !session.given_up;
 		store_all(&session.fs);
 	}
 	shard_watch_remove(session.signal_watch);
 	end_client(&options->connect);
 	finish(&session);
-	return mounted;
+	return ok;
 }

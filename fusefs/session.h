@@ -11,7 +11,8 @@
  * Mounts at MOUNTPOINT and serves until it is unmounted or a signal comes;
  * READY is called when the mount answers. All that was written is stored, or
  * its deadline has passed, and the client is destroyed, when this returns.
- * Returns whether it was mounted; else the error is reported.
+ * Only its own mount is ended. Returns whether all went well; else the error
+ * is reported.
  */
 bool session_serve(struct options *options, const char *mountpoint, void (*ready)(void));
 
