@@ -16,6 +16,7 @@ static void init(void *userdata, struct fuse_conn_info *conn)
 	conn->max_background = 128;
 	conn->congestion_threshold = 96;
 	conn->time_gran = 1;
+	conn->max_read = fs->options->max_read; /* libfuse wants to hear it twice */
 	fs->answers = true;
 }
 

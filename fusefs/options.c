@@ -4,9 +4,9 @@
 #include "options.h"
 
 #include <argp.h>
-#include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
-#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,14 +17,21 @@
 
 #include "cli.h"
 
+#define ID_MAX 4294967294 /* (uid_t)-1 is nobody's */
+
+static bool debugging; /* -o debug */
+
 /* libfuse writes a line in pieces. */
 static void report(enum fuse_log_level level, const char *format, va_list args)
 {
 	static char line[512];
 	size_t len = strlen(line);
 
-	if (level > FUSE_LOG_WARNING)
+	if (level > FUSE_LOG_WARNING) {
+		if (debugging)
+			vfprintf(stderr, format, args);
 		return;
+	}
 	vsnprintf(line + len, sizeof(line) - len, format, args);
 	char *end = strchr(line, '\n');
 	if (!end)
@@ -33,19 +40,6 @@ static void report(enum fuse_log_level level, const char *format, va_list args)
 	cli_error("%s", strncmp(line, "fuse: ", 6) == 0 ? line + 6 : line);
 	line[0] = '\0';
 }
-
-enum { MOUNT_KEEP, MOUNT_ALLOW_OTHER, MOUNT_COMMIT, MOUNT_TTL };
-
-/* What -o may say besides libfuse's own. */
-static const struct fuse_opt mount_options[] = {
-	{"uid=%u", offsetof(struct options, uid), 0},
-	{"gid=%u", offsetof(struct options, gid), 0},
-	{"umask=%o", offsetof(struct options, umask), 0},
-	FUSE_OPT_KEY("allow_other", MOUNT_ALLOW_OTHER),
-	FUSE_OPT_KEY("commit=", MOUNT_COMMIT),
-	FUSE_OPT_KEY("ttl=", MOUNT_TTL),
-	FUSE_OPT_END,
-};
 
 static const struct argp_option arguments[] = {
 	{"foreground", 'f', NULL, 0, "Stay in the foreground, with errors of the background on stderr", 0},
@@ -58,12 +52,29 @@ static const struct argp_option arguments[] = {
 
 static const struct argp_child children[] = {{&cli_connect_argp, 0, NULL, 0}, {0}};
 
-static const char *after_equals(const char *option)
+/* ---- -o ---- */
+
+static void take_uid(struct options *options, const char *value)
 {
-	return strchr(option, '=') + 1;
+	options->uid = (uid_t)cli_number("-o uid=", value, 0, ID_MAX);
 }
 
-static int take_commit(struct options *options, const char *value)
+static void take_gid(struct options *options, const char *value)
+{
+	options->gid = (gid_t)cli_number("-o gid=", value, 0, ID_MAX);
+}
+
+static void take_umask(struct options *options, const char *value)
+{
+	size_t len = strspn(value, "01234567");
+	unsigned long mask = len && !value[len] ? strtoul(value, NULL, 8) : ULONG_MAX;
+
+	if (mask > 0777)
+		cli_usage("-o umask=: an octal number from 0 to 777 is wanted, not \"%s\"", value);
+	options->umask = (mode_t)mask;
+}
+
+static void take_commit(struct options *options, const char *value)
 {
 	static const char *const names[] = {
 		[TRANSACTION_AUTO] = "auto", [TRANSACTION_CLOSE] = "close", [TRANSACTION_WRITE] = "write"};
@@ -71,13 +82,13 @@ static int take_commit(struct options *options, const char *value)
 	for (int i = 0; i < 3; i++) {
 		if (strcmp(value, names[i]) == 0) {
 			options->commit = (enum transaction_mode)i;
-			return 0;
+			return;
 		}
 	}
-	cli_usage("-o commit=%s: auto, close or write is wanted", value);
+	cli_usage("-o commit=: auto, close or write is wanted, not \"%s\"", value);
 }
 
-static int take_ttl(struct options *options, const char *value)
+static void take_ttl(struct options *options, const char *value)
 {
 	if (strcmp(value, "keep") == 0) {
 		options->ttl = TTL_KEEP;
@@ -85,25 +96,38 @@ static int take_ttl(struct options *options, const char *value)
 		options->ttl = TTL_CLEAR;
 	} else {
 		options->ttl = TTL_SECONDS;
-		options->ttl_seconds = (unsigned long long)cli_number("-o ttl=", value, 1, 1000000000000);
+		options->ttl_seconds =
+			(unsigned long long)cli_number("-o ttl=: keep, clear or seconds", value, 1, 1000000000000);
 	}
-	return 0;
 }
 
-static int take_mount_option(void *data, const char *arg, int key, struct fuse_args *args)
+static void take_max_read(struct options *options, const char *value)
 {
-	struct options *options = data;
+	options->max_read = (unsigned)cli_number("-o max_read=", value, 0, UINT32_MAX);
+}
 
-	switch (key) {
-	case MOUNT_ALLOW_OTHER:
-		options->allow_other = true;
-		return 1;
-	case MOUNT_COMMIT:
-		return take_commit(options, after_equals(arg));
-	case MOUNT_TTL:
-		return take_ttl(options, after_equals(arg));
-	}
-	return 1;
+static const struct {
+	const char *name;
+	void (*take)(struct options *options, const char *value);
+} own_options[] = {
+	{"uid", take_uid},       {"gid", take_gid}, {"umask", take_umask},
+	{"commit", take_commit}, {"ttl", take_ttl}, {"max_read", take_max_read},
+};
+
+/* Handed on to libfuse, which would complain only when the servers have been asked. */
+static const char *const flags[] = {
+	"ro",      "rw",     "suid",        "nosuid",     "dev",          "nodev",
+	"exec",    "noexec", "async",       "sync",       "dirsync",      "atime",
+	"noatime", "debug",  "allow_other", "allow_root", "auto_unmount", "default_permissions",
+	NULL,
+};
+static const char *const texts[] = {"fsname", "subtype", "context", "fscontext", "defcontext", "rootcontext", NULL};
+
+static bool is_one_of(const char *name, const char *const list[])
+{
+	while (*list && strcmp(*list, name) != 0)
+		list++;
+	return *list;
 }
 
 static void add(struct options *options, const char *option)
@@ -113,6 +137,93 @@ static void add(struct options *options, const char *option)
 		exit(CLI_FAILED);
 	}
 }
+
+static bool take_own(struct options *options, const char *name, const char *value)
+{
+	for (size_t i = 0; i < sizeof(own_options) / sizeof(*own_options); i++) {
+		if (strcmp(own_options[i].name, name) == 0) {
+			own_options[i].take(options, value);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* VALUE: NULL where there is none. */
+static void check_libfuses(const char *name, const char *value)
+{
+	if (is_one_of(name, texts) && (!value || !*value))
+		cli_usage("-o %s=: a value is wanted", name);
+	else if (is_one_of(name, flags) && value)
+		cli_usage("-o %s: no value is wanted", name);
+	else if (!is_one_of(name, texts) && !is_one_of(name, flags))
+		/* Its value stays untold: who mistakes the option may have given a secret. */
+		cli_usage("-o %s: no such option", *name ? name : "\"\"");
+}
+
+/* One of the options between the commas. */
+static void take_option(struct options *options, const char *text)
+{
+	char name[64];
+	size_t len = strcspn(text, "=");
+	const char *value = text[len] ? text + len + 1 : NULL;
+
+	snprintf(name, sizeof(name), "%.*s", (int)(len < sizeof(name) ? len : sizeof(name) - 1), text);
+	if (take_own(options, name, value ? value : ""))
+		return;
+	check_libfuses(name, value);
+	add(options, text);
+}
+
+/* Options with commas between them; a backslash makes a comma part of a value. */
+static void take_options(struct options *options, const char *given)
+{
+	char *copy = strcpy(cli_alloc(strlen(given) + 1), given);
+
+	for (char *text = copy, *end; *text; text = end) {
+		for (end = text; *end && *end != ','; end++)
+			end += *end == '\\' && end[1];
+		if (*end)
+			*end++ = '\0';
+		if (*text)
+			take_option(options, text);
+	}
+	free(copy);
+}
+
+/* Whether libfuse gets an option that begins so. */
+static bool is_given(const struct options *options, const char *start)
+{
+	for (int i = 1; i < options->mount->argc; i++)
+		if (strncmp(options->mount->argv[i], start, strlen(start)) == 0)
+			return true;
+	return false;
+}
+
+static void complete(struct options *options)
+{
+	options->allow_other = is_given(options, "allow_other");
+	if (options->allow_other && is_given(options, "allow_root"))
+		cli_usage("-o allow_other and allow_root exclude each other");
+	/* As with all file systems of libfuse. */
+	debugging = is_given(options, "debug");
+	options->foreground |= debugging;
+	if (!is_given(options, "fsname="))
+		add(options, "fsname=shardfs");
+	if (!is_given(options, "subtype="))
+		add(options, "subtype=shardfs");
+	if (options->max_read) {
+		char text[32];
+
+		snprintf(text, sizeof(text), "max_read=%u", options->max_read);
+		add(options, text);
+	}
+	/* Who lets others in wants the modes to mean something. */
+	if (options->allow_other)
+		add(options, "default_permissions");
+}
+
+/* ---- the command line ---- */
 
 static error_t parse_argument(int key, char *arg, struct argp_state *state)
 {
@@ -126,11 +237,11 @@ static error_t parse_argument(int key, char *arg, struct argp_state *state)
 		options->foreground = true;
 		return 0;
 	case 'o':
-		add(options, arg);
+		take_options(options, arg);
 		return 0;
 	case ARGP_KEY_ARG:
 		if (options->mountpoint)
-			cli_usage("one mount point is wanted, \"%s\" is one too many", arg);
+			cli_usage("one mount point is wanted, the second one is one too many");
 		options->mountpoint = arg;
 		return 0;
 	case ARGP_KEY_END:
@@ -159,12 +270,7 @@ void options_parse(struct options *options, int argc, char *argv[])
 		exit(CLI_FAILED);
 	}
 	cli_parse(&parser, argc, argv, 0, options);
-	if (fuse_opt_parse(options->mount, options, mount_options, take_mount_option))
-		exit(CLI_FAILED);
-	add(options, "fsname=shardfs,subtype=shardfs");
-	/* Who lets others in wants the modes to mean something. */
-	if (options->allow_other)
-		add(options, "default_permissions");
+	complete(options);
 }
 
 void options_finish(struct options *options)

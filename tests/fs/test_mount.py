@@ -3,6 +3,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -149,16 +150,62 @@ class Starting(unittest.TestCase):
         run(["fusermount3", "-u", self.path])
         self.assertEqual(self.start(self.path).status, 0)
 
+    def test_mount_options_that_are_odd_are_refused_before_a_server_is_asked(self):
+        id_range, ttl_range = "from 0 to 4294967294", "keep, clear or seconds: .* from 1"
+        with socket.socket() as nobody:
+            nobody.bind((HOST, 0))
+            nobody.listen()
+            nobody.setblocking(False)
+            uri = f"redis://{HOST}:{nobody.getsockname()[1]}"
+            for option, text in (
+                ("x", "-o x: no such option"),
+                ("a=b", "-o a: no such option"),
+                ("=b", '-o "": no such option'),
+                ("timeout=-1", "-o timeout: no such option"),
+                ("password=s3cr3t", "-o password: no such option"),
+                ("uid=-1", f"-o uid=: .*{id_range}.*-1"),
+                ("uid=x", f"-o uid=: .*{id_range}.*x"),
+                ("uid=1x", f"-o uid=: .*{id_range}.*1x"),
+                ("uid=", f"-o uid=: .*{id_range}"),
+                ("uid", f"-o uid=: .*{id_range}"),
+                ("uid= 1", f"-o uid=: .*{id_range}"),
+                ("uid=4294967295", f"-o uid=: .*{id_range}"),
+                ("gid=99999999999", f"-o gid=: .*{id_range}"),
+                ("gid=99999999999999999999999", f"-o gid=: .*{id_range}"),
+                ("umask=9", "-o umask=: .*octal .*0 to 777.*9"),
+                ("umask=0x1f", "-o umask=: .*octal"),
+                ("umask=-1", "-o umask=: .*octal"),
+                ("umask=1000", "-o umask=: .*octal"),
+                ("umask=" + "7" * 100, "-o umask=: .*octal"),
+                ("umask=", "-o umask=: .*octal"),
+                ("commit=", "-o commit=: auto, close or write"),
+                ("commit", "-o commit=: auto, close or write"),
+                ("commit=never", "-o commit=: auto, close or write"),
+                ("ttl=0", f"-o ttl=: {ttl_range}"),
+                ("ttl=-1", f"-o ttl=: {ttl_range}"),
+                ("ttl=soon", f"-o ttl=: {ttl_range}"),
+                ("ttl=1000000000001", f"-o ttl=: {ttl_range}"),
+                ("max_read=x", "-o max_read=: a whole number"),
+                ("fsname=", "-o fsname=: a value is wanted"),
+                ("subtype", "-o subtype=: a value is wanted"),
+                ("ro=1", "-o ro: no value is wanted"),
+                ("allow_other,allow_root", "exclude each other"),
+                ("ro,,nosuid,x", "-o x: no such option"),
+                ("fsname=a\\,b,x", "-o x: no such option"),
+                ("x" * 5000, "-o xxx"),
+            ):
+                with self.subTest(option[:40]):
+                    result = self.start("-o", option, self.path, uri=uri)
+                    self.refused(result, text)
+                    self.assertNotIn("s3cr3t", result.err)
+            self.assertRaises(BlockingIOError, nobody.accept)
+
     def test_wrong_command_lines(self):
         for words, text in (
             ([], "a mount point is wanted"),
             ([self.path, self.path], "one too many"),
-            (["-o", "nosuch", self.path], "nosuch"),
-            (["-o", "uid=abc", self.path], "uid=abc"),
-            (["-o", "commit=never", self.path], "auto, close or write"),
-            (["-o", "ttl=soon", self.path], "ttl="),
-            (["-o", "ttl=0", self.path], "ttl="),
-            (["--nosuch", self.path], "nosuch"),
+            (["-o"], "requires an argument"),
+            (["--nosuch=s3cr3t", self.path], "unrecognized option '--nosuch' "),
             (["--timeout", "0", self.path], "--timeout"),
         ):
             self.refused(self.start(*words), text)
@@ -213,6 +260,76 @@ class Ending(unittest.TestCase):
             self.assertEqual(SERVER.call("DBSIZE"), 3)
 
 
+OTHERS = """
+set -e
+cd "$1"; mkdir mnt other
+shard() { exec "$shardfs" -f -u "$uri" "$PWD/${1:-mnt}" 2> "$log"; }
+is_mounted() {
+    for i in $(seq 500); do
+        if [ "$(grep -c " $1 .* fuse.shardfs " /proc/self/mountinfo)" = $2 ]; then return; fi
+        sleep 0.02
+    done
+    echo "$1 is not mounted $2 times"; exit 1
+}
+first() { log=first shard & first=$!; is_mounted $PWD/mnt 1; }
+second() { log=second shard & second=$!; is_mounted $PWD/mnt $1; }
+end() { kill -$2 $1; status=0; wait $1 || status=$?; }
+"""
+
+
+@unittest.skipUnless(os.getuid() == 0, "needs mount namespaces")
+class OthersMounts(unittest.TestCase):
+    """At its end a daemon unmounts its own mount, never what somebody else has put in its place."""
+
+    def script(self, text):
+        SERVER.call("FLUSHALL")
+        SERVER.call("SET", "k", "v")
+        env = {**os.environ, "shardfs": SHARDFS, "uri": SERVER.uri}
+        with tempfile.TemporaryDirectory(prefix="shardfs-test-") as path:
+            # The namespace ends with its last process, and its mounts with it.
+            words = ["unshare", "-m", "-p", "-f", "--mount-proc", "--kill-child", "bash", "-c", OTHERS + text]
+            result = run([*words, "-", path], timeout=40, env=env)
+        self.assertEqual((result.status, result.err), (0, ""), result)
+        return result.out.decode().splitlines()
+
+    def test_its_own_mount_is_ended(self):
+        for name in ("TERM", "INT", "HUP"):
+            out = self.script(f"first; end $first {name}; is_mounted $PWD/mnt 0; echo $status; cat first")
+            self.assertEqual(out, ["0"])
+
+    def test_what_is_mounted_over_it_stays(self):
+        out = self.script("""first; mount -t tmpfs none mnt; echo mine > mnt/mine; end $first TERM
+            cat mnt/mine; echo $status; cat first; umount mnt; umount mnt; is_mounted $PWD/mnt 0""")
+        self.assertEqual(out[:2], ["mine", "2"])
+        self.assertRegex(out[2], "^shardfs: /.*/mnt: something else is mounted there now: left alone")
+        self.assertEqual(len(out), 3)
+
+    def test_a_second_one_in_its_place_stays(self):
+        for name in ("TERM", "INT"):
+            out = self.script(f"""first; exec 3> mnt/held; umount -l mnt; second 1
+                echo late >&3; exec 3>&-; end $first {name}; echo $status; cat first
+                cat mnt/k; echo; echo new > mnt/new; cat mnt/new; end $second TERM; echo $status
+                is_mounted $PWD/mnt 0""")
+            self.assertEqual(out, ["0", "v", "new", "0"])
+            self.assertEqual(SERVER.call("GET", "held"), b"late\n")
+
+    def test_a_second_one_stays_when_the_first_is_busy_for_good(self):
+        out = self.script("""first; (cd mnt; exec sleep 60) & sleep 0.3; umount -l mnt; second 1; end $first TERM
+            echo $status; cat first; cat mnt/k; echo; end $second TERM; echo $status""")
+        self.assertEqual(out, ["0", "v", "0"])
+
+    def test_one_that_was_moved_does_not_end_what_came_after_it(self):
+        out = self.script("""mount -t tmpfs none .; mount --make-private .; cd "$1"; mkdir mnt other; first
+            mount --move mnt other; second 1; end $first TERM; echo $status; cat mnt/k; echo; umount other
+            end $second TERM; echo $status""")
+        self.assertEqual(out, ["2", "v", "0"])
+
+    def test_one_that_is_hidden_does_not_end_what_hides_it(self):
+        out = self.script("""first; mount -t tmpfs none .; cd "$1"; mkdir mnt; mount -t tmpfs none mnt
+            echo mine > mnt/mine; end $first TERM; echo $status; cat mnt/mine""")
+        self.assertEqual(out, ["2", "mine"])
+
+
 class Options(unittest.TestCase):
     def setUp(self):
         SERVER.call("FLUSHALL")
@@ -226,6 +343,59 @@ class Options(unittest.TestCase):
                 self.assertEqual(result.status, 1, command)
                 self.assertIn("Read-only file system", result.err)
             self.assertEqual(SERVER.call("GET", "k"), b"v")
+
+    def test_what_libfuse_and_the_kernel_know(self):
+        SERVER.call("SET", "k", "v")
+        flags = "rw,nosuid,nodev,noexec,noatime,sync,dirsync,default_permissions"
+        for options, shown in (
+            (flags, {"rw", "nosuid", "nodev", "noexec", "noatime", "default_permissions"}),
+            ("suid,dev,exec,async,atime", {"rw"}),
+            ("allow_root", {"allow_other"}),
+            ("max_read=8192", {"max_read=8192"}),
+            ("max_read=0", {"rw"}),
+            (",ro,,allow_other,", {"ro", "allow_other", "default_permissions"}),
+            ("auto_unmount", {"rw"}),
+        ):
+            with self.subTest(options), Mount(SERVER.uri, options=options) as mount:
+                self.assertEqual(mount.ok("cat k"), b"v")
+                self.assertLessEqual(shown, set(self.row(mount)[3].split(",")))
+                self.assertEqual(mount.unmount(), 0)
+
+    def row(self, mount):
+        with open("/proc/self/mounts", encoding="utf-8") as file:
+            (row,) = [line.split() for line in file if line.split()[1] == mount.path]
+        return row
+
+    def test_reading_in_small_pieces(self):
+        SERVER.call("SET", "k", b"0123456789abcdef" * 20000)
+        with Mount(SERVER.uri, options="max_read=4096") as mount:
+            self.assertEqual(mount.ok("cat k"), b"0123456789abcdef" * 20000)
+
+    def test_names_of_the_table_of_mounts(self):
+        with Mount(SERVER.uri, options="fsname=a\\,b c") as mount:
+            self.assertEqual(self.row(mount)[0], "a,b\\040c")
+            self.assertEqual(self.row(mount)[2], "fuse.shardfs")
+        words = [SHARDFS, "-f", "-u", SERVER.uri, "-o", "subtype=other"]
+        with tempfile.TemporaryDirectory(prefix="shardfs-test-") as path:
+            with subprocess.Popen([*words, path], stdin=subprocess.DEVNULL) as daemon:
+                try:
+                    wait_until(lambda: run(["grep", "-q", f" {path} fuse.other ", "/proc/self/mounts"]).status == 0)
+                    self.assertEqual(run(["fusermount3", "-u", path]).status, 0)
+                    self.assertEqual(daemon.wait(10), 0)
+                finally:
+                    daemon.terminate()
+
+    def test_debug_tells_each_request_in_the_foreground(self):
+        with tempfile.TemporaryDirectory(prefix="shardfs-test-") as path:
+            words = [SHARDFS, "-u", SERVER.uri, "-o", "debug", path]
+            with subprocess.Popen(words, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as daemon:
+                try:
+                    wait_until(lambda: path in mounts())
+                    self.assertEqual(run(["fusermount3", "-u", path]).status, 0)
+                    self.assertIn(b"INIT", daemon.communicate(timeout=10)[1])
+                    self.assertEqual(daemon.returncode, 0)
+                finally:
+                    daemon.terminate()
 
     def test_uid_gid_umask(self):
         SERVER.call("SET", "k", "v")
