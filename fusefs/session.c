@@ -23,7 +23,7 @@ struct session {
 	shard_watch *fuse_watch, *signal_watch;
 	int signal_fd;
 	void (*ready)(void);
-	dev_t device; /* of the mount */
+	dev_t device;  /* of the mount */
 	bool given_up; /* by libfuse: it said why */
 };
 
