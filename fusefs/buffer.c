@@ -244,6 +244,20 @@ long buffer_read(const struct buffer *buffer, size_t offset, void *out, size_t l
 	return (long)done;
 }
 
+bool buffer_equal(const struct buffer *a, size_t a_at, const struct buffer *b, size_t b_at, size_t len)
+{
+	char a_bytes[16384], b_bytes[16384];
+
+	for (size_t done = 0; done < len;) {
+		size_t n = len - done < sizeof(a_bytes) ? len - done : sizeof(a_bytes);
+		if (buffer_read(a, a_at + done, a_bytes, n) != (long)n || buffer_read(b, b_at + done, b_bytes, n) != (long)n ||
+		    memcmp(a_bytes, b_bytes, n) != 0)
+			return false;
+		done += n;
+	}
+	return true;
+}
+
 const char *buffer_map(struct buffer *buffer, size_t len)
 {
 	if (!len)

@@ -34,6 +34,9 @@ int buffer_resize(struct buffer *buffer, size_t size);
 /* Copies what there is, at most LEN bytes. Returns how many; -1 with errno where the file cannot be read. */
 long buffer_read(const struct buffer *buffer, size_t offset, void *out, size_t len);
 
+/* Whether LEN bytes of both, from these places on, are there and are the same. */
+bool buffer_equal(const struct buffer *a, size_t a_at, const struct buffer *b, size_t b_at, size_t len);
+
 /*
  * The first LEN bytes (at most buffer_size()) in one piece, until the next
  * write or buffer_unmap(). NULL with errno.

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "load.h"
+
 struct handle *handle_create(struct fs *fs, struct inode *inode, int flags)
 {
 	struct handle *handle = calloc(1, sizeof(*handle));
@@ -63,6 +65,8 @@ void handle_close(struct handle *handle)
 	struct pending *pending = handle->pending;
 
 	unlist(handle);
+	if (handle->load)
+		load_leave(handle->load);
 	handle->pending = NULL;
 	if (pending)
 		pending_close(pending);
@@ -97,6 +101,8 @@ static void set(struct version *version, struct buffer *value, size_t size, uint
 /* What belongs to `now`. */
 static void forget_place(struct handle *handle)
 {
+	if (handle->load)
+		load_leave(handle->load);
 	buffer_unref(handle->chunk);
 	handle->chunk = NULL;
 	handle->edge_len = 0;
@@ -187,6 +193,14 @@ void handle_grew(struct handle *handle, size_t offset, const char *bytes, size_t
 	handle->now.ranges = true;
 	handle_read(handle, offset, bytes, len);
 	set(&handle->newer, NULL, size, fs_now_ms(), changes);
+}
+
+void handle_loaded(struct handle *handle, struct buffer *value)
+{
+	buffer_unref(handle->chunk);
+	handle->chunk = NULL;
+	buffer_unref(handle->now.value);
+	handle->now.value = buffer_ref(value);
 }
 
 void handle_take(struct handle *handle, struct buffer *value)

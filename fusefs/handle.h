@@ -24,6 +24,8 @@ struct version {
 	bool ranges;          /* it is read piece by piece, whatever its size */
 };
 
+struct load;
+
 struct handle {
 	struct handle *prev, *next; /* of all open files */
 	struct handle *prev_same, *next_same; /* of this inode's */
@@ -36,8 +38,10 @@ struct handle {
 	struct version now, newer;
 	bool started; /* a READ was answered from `now` */
 	bool ended;   /* the reader has seen the end of `now`, before `newer` came */
-	struct buffer *chunk; /* of a version that is not loaded whole: what was fetched ahead; or NULL */
+	/* Of a version that is not loaded whole: what was fetched, ahead too, and so what the reader has; or NULL. */
+	struct buffer *chunk;
 	size_t chunk_at;
+	struct load *load;    /* of such a version, under way; or NULL */
 	size_t next_read;     /* where a sequential reader goes on */
 	char *edge;           /* the last bytes of such a version, once they were read; or NULL */
 	size_t edge_len;
@@ -77,6 +81,9 @@ void handle_ended(struct handle *handle);
 
 /* The version goes on: LEN bytes at OFFSET were read. It is read piece by piece from here on; SIZE is known of. */
 void handle_grew(struct handle *handle, size_t offset, const char *bytes, size_t len, size_t size);
+
+/* All of the version has come: it is VALUE (a reference is taken). */
+void handle_loaded(struct handle *handle, struct buffer *value);
 
 /* Takes up VALUE (a reference is taken) as a version of its own. */
 void handle_take(struct handle *handle, struct buffer *value);

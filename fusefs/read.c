@@ -10,11 +10,15 @@
 #include <stdlib.h>
 
 #include "errors.h"
+#include "load.h"
 
 /* Up to here a value is loaded whole, so that a reader sees one version whatever happens. */
 #define LOAD_MAX ((size_t)4 << 20)
-/* What is fetched for a sequential reader of a larger one. */
+/* What is fetched for a sequential reader of a larger one, ... */
 #define CHUNK ((size_t)1 << 20)
+/* ... and what is kept together for one who goes back and forth, until all of it is fetched. */
+#define WINDOW ((size_t)4 << 20)
+#define COPIER ((size_t)64 << 10)
 
 static void finish(struct op *op)
 {
@@ -126,35 +130,65 @@ bool read_versioned(struct op *op, const shard_result *result, size_t *length, c
 	return false;
 }
 
-/* Answers with the first bytes, and keeps what was fetched ahead. */
-static void take_chunk(struct read *read, const shard_reply *bytes)
+static void reply_chunk(struct read *read)
 {
 	struct handle *handle = read->handle;
-	size_t len = bytes->len < read->size ? bytes->len : read->size;
+	size_t at = read->offset - handle->chunk_at;
+	size_t there = buffer_size(handle->chunk) - at;
+	size_t len = read->size < there ? read->size : there;
+	const char *bytes = buffer_map(handle->chunk, at + len) + at;
 	fuse_req_t req = op_answer(&read->op);
 
-	if (bytes->len > len) {
-		buffer_unref(handle->chunk);
-		handle->chunk = buffer_create(bytes->str, bytes->len);
-		handle->chunk_at = read->offset;
-	}
-	handle_read(handle, read->offset, bytes->str, len);
+	handle_read(handle, read->offset, bytes, len);
 	if (req)
-		fuse_reply_buf(req, bytes->str, len);
+		fuse_reply_buf(req, bytes, len);
 }
 
-static void version_came(struct op *op, const shard_result *result)
+/* Whether WINDOW, from `first` on, reaches over what the reader was given before, and whether it is the same there. */
+static bool covers(const struct read *read, const struct buffer *window)
+{
+	const struct buffer *chunk = read->handle->chunk;
+	size_t at = read->handle->chunk_at;
+
+	return !chunk || (at >= read->first && at + buffer_size(chunk) <= read->first + buffer_size(window));
+}
+
+static bool continues(const struct read *read, const struct buffer *window)
+{
+	const struct buffer *chunk = read->handle->chunk;
+
+	return !chunk || buffer_equal(chunk, 0, window, read->handle->chunk_at - read->first, buffer_size(chunk));
+}
+
+static void read_large(struct read *read);
+
+static void window_came(struct op *op, const shard_result *result)
 {
 	struct read *read = (struct read *)op;
+	struct handle *handle = read->handle;
 	const shard_reply *bytes;
 	size_t length;
 
 	if (!read_versioned(op, result, &length, &bytes))
 		return;
-	if (length == read->handle->now.size)
-		take_chunk(read, bytes);
-	else
+	struct buffer *window = buffer_create(bytes->str, bytes->len);
+	if (!window) {
+		op_error(op, ENOMEM);
+	} else if (length != handle->now.size || read->offset - read->first > bytes->len) {
+		buffer_unref(window);
 		op_error(op, ESTALE);
+	} else if (!covers(read, window)) {
+		buffer_unref(window);
+		read_large(read); /* another READ was quicker */
+	} else if (!continues(read, window)) {
+		buffer_unref(window);
+		op_error(op, ESTALE);
+	} else {
+		buffer_unref(handle->chunk);
+		handle->chunk = window;
+		handle->chunk_at = read->first;
+		reply_chunk(read);
+	}
 }
 
 /* Whether the chunk has all that is asked for. */
@@ -181,33 +215,65 @@ static void submit_range(struct read *read)
 	op_submit(&read->op, &words, NULL, range_came);
 }
 
-static void reply_chunk(struct read *read)
+/*
+ * What is to be fetched at once for READ, so that it belongs to the version of
+ * what its reader has. False: too much; then all of it is better fetched.
+ */
+static bool window_for(struct read *read, size_t *last)
 {
 	struct handle *handle = read->handle;
-	size_t at = read->offset - handle->chunk_at;
-	size_t there = buffer_size(handle->chunk) - at;
-	size_t len = read->size < there ? read->size : there;
-	const char *bytes = buffer_map(handle->chunk, at + len) + at;
-	fuse_req_t req = op_answer(&read->op);
+	bool sequential = read->offset == handle->next_read && read->size < CHUNK;
+	size_t end = read->offset + (sequential ? CHUNK : read->size);
 
-	handle_read(handle, read->offset, bytes, len);
-	if (req)
-		fuse_reply_buf(req, bytes, len);
+	read->first = read->offset;
+	/* A buffer like cp's: who only wants the head of it has a smaller one. */
+	if (!handle->chunk && !handle->now.ranges && !read->offset && read->size >= COPIER)
+		return false;
+	if (handle->chunk) {
+		size_t chunk_end = handle->chunk_at + buffer_size(handle->chunk);
+
+		if (read->offset == chunk_end && !handle->now.ranges)
+			return false;
+		read->first = read->first < handle->chunk_at ? read->first : handle->chunk_at;
+		end = end > chunk_end ? end : chunk_end;
+	}
+	/* Who follows a value that grows has no version of all of it. */
+	if (handle->now.ranges && end - read->first > WINDOW) {
+		buffer_unref(handle->chunk);
+		handle->chunk = NULL;
+		read->first = read->offset;
+		end = read->offset + read->size;
+	}
+	*last = end - 1;
+	return end - read->first <= WINDOW;
+}
+
+static void read_whole(struct read *read)
+{
+	int error = load_start(read->handle);
+
+	if (error)
+		op_error(&read->op, error);
+	else
+		load_read(read->handle->load, read);
 }
 
 static void read_large(struct read *read)
 {
 	struct handle *handle = read->handle;
-	bool sequential = read->offset == handle->next_read && read->size < CHUNK;
+	size_t last;
 
 	handle->started = true;
-	if (in_chunk(read))
-		reply_chunk(read);
-	else if (read->offset < handle->now.size)
-		read_submit_versioned(read, read->offset, read->offset + (sequential ? CHUNK : read->size) - 1,
-				      version_came);
-	else
+	if (read->offset >= handle->now.size)
 		reply_end(read);
+	else if (handle->load)
+		load_read(handle->load, read);
+	else if (in_chunk(read))
+		reply_chunk(read);
+	else if (window_for(read, &last))
+		read_submit_versioned(read, read->first, last, window_came);
+	else
+		read_whole(read);
 }
 
 static void read_known(struct read *read)

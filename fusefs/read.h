@@ -13,6 +13,7 @@ struct read {
 	struct handle *handle; /* held */
 	size_t size;
 	size_t offset;
+	size_t first; /* of what is fetched for it */
 };
 
 /* Submits STRLEN and GETRANGE of the bytes FIRST to LAST as one block. */

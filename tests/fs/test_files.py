@@ -6,6 +6,7 @@ import random
 import shutil
 import subprocess
 import sys
+import time
 import unittest
 
 from fslib import Mount
@@ -180,6 +181,45 @@ print(len(seen), stale)
             seen = int(process.communicate()[0].split()[0])
             self.assertEqual(process.returncode, 0)
             self.assertGreater(seen, 10)
+
+    def test_large_values_of_one_size_are_read_in_one_version(self):
+        size = 6_000_000
+        script = """
+import os, random, sys, time
+size, rng = int(sys.argv[1]), random.Random(int(sys.argv[2]))
+end = time.monotonic() + 4
+whole = stale = 0
+while time.monotonic() < end:
+    f = os.open("k", os.O_RDONLY)
+    seen = set()
+    try:
+        for _ in range(rng.choice([0, 0, 1, 2, 6])):
+            seen |= set(os.pread(f, rng.choice([1, 5000, 200000]), rng.randrange(1, size)))
+        assert len(seen) <= 1, seen
+        seen = set()  # at offset 0 a reader begins anew
+        while part := os.read(f, rng.choice([100_000, 3_000_000])):
+            seen |= set(part)
+        assert len(seen) == 1, seen
+        whole += 1
+    except OSError as error:
+        assert error.errno == 116, error
+        stale += 1
+        assert len(seen) <= 1, seen
+    os.close(f)
+print(whole, stale)
+"""
+        self.set("k", b"a" * size)
+        words = [[sys.executable, "-c", script, str(size), str(i)] for i in range(3)]
+        running = [subprocess.Popen(line, cwd=self.mount.path, stdout=subprocess.PIPE) for line in words]
+        turn = 0
+        while any(process.poll() is None for process in running):
+            turn += 1
+            self.set("k", bytes([97 + turn % 20]) * size)
+            time.sleep(0.1)
+        for process in running:
+            whole, _ = map(int, process.communicate()[0].split())
+            self.assertEqual(process.returncode, 0)
+            self.assertGreater(whole, 2)
 
     def test_mmap_reads(self):
         self.set("k", b"0123456789")
