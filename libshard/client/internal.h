@@ -10,7 +10,7 @@
  *   aggregate.c  many replies to one
  *   multi.c      MULTI ... EXEC blocks
  *   map.c        the topology: fetching, patching, waking who waits for it
- *   scan.c       listing
+ *   scan.c       listing; with it scan_slot.c, scan_node.c, seen.c
  *   sync.c       blocking calls
  */
 #ifndef SHARD_CLIENT_INTERNAL_H

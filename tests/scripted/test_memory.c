@@ -243,12 +243,14 @@ static void batch(void *ctx, const shard_scan_batch *got)
 	}
 }
 
+/* Of one slot, for there are thousands, and each allocates the same. */
 static void a_listing(void)
 {
+	shard_scan_options how = {.match = "{b}*", .match_len = 4, .ordered = true};
 	unsigned i = open_count++;
 
 	counting = true;
-	scan = shard_scan_create(client, NULL);
+	scan = shard_scan_create(client, &how);
 	open_asks[i].accepted = scan && shard_scan_next(scan, batch, (void *)(uintptr_t)i) == SHARD_OK;
 	counting = false;
 	play(1500);
@@ -284,6 +286,7 @@ static void answer_everything(void)
 	on(NULL, "ASKING", "+OK\r\n");
 	on(NULL, "COMMAND GETKEYS", "*1\r\n$3\r\nfoo\r\n");
 	on(NULL, "SCAN", "*2\r\n$1\r\n0\r\n*2\r\n$1\r\na\r\n$1\r\nb\r\n");
+	on(NULL, "MEMORY USAGE", "$-1\r\n");
 	on(NULL, "ROLE", "*1\r\n$6\r\nmaster\r\n");
 	on(n1, "INCR foo", moved);
 	on(n1, "INCR a", asked);
@@ -339,9 +342,25 @@ static void of_refreshes(void **state)
 	in_scene(a_refresh);
 }
 
-static void of_listings(void **state)
+static void of_listings_by_scan(void **state)
 {
 	in_scene(a_listing);
+}
+
+static char *two_keys(void *ctx, struct node *node, const struct command *command)
+{
+	return strdup("*2\r\n$3\r\n{b}\r\n$4\r\n{b}2\r\n");
+}
+
+static void of_listings_by_slot(void **state)
+{
+	char asked[64];
+
+	answer_everything();
+	snprintf(asked, sizeof(asked), "-ASK 3300 127.0.0.1:%d\r\n", port(n1));
+	on(n0, "MEMORY USAGE", asked);
+	on_call(NULL, "CLUSTER GETKEYSINSLOT", two_keys, NULL);
+	play_all(a_listing);
 }
 
 int main(int argc, char *argv[])
@@ -355,7 +374,8 @@ int main(int argc, char *argv[])
 		scripted(of_retries),
 		scripted(of_blocks),
 		scripted(of_refreshes),
-		scripted(of_listings),
+		scripted(of_listings_by_scan),
+		scripted(of_listings_by_slot),
 	};
 	return run(tests);
 }

@@ -265,28 +265,37 @@ typedef struct shard_scan shard_scan;
 typedef struct shard_scan_options {
 	const char *match; /* a glob pattern as SCAN MATCH takes it, or NULL: all */
 	size_t match_len;
-	unsigned count;  /* keys a round trip asks for; 0: 1000 */
-	bool duplicates; /* true: keys may come more than once (as SCAN does), no memory is spent on knowing */
+	unsigned count;  /* keys that one SCAN asks for; 0: 1000 */
+	bool duplicates; /* true: where SCAN is used keys may come more than once, no memory is spent on knowing */
+	bool ordered;    /* true: in a cluster keys come in the order of their places; see shard_place() */
 } shard_scan_options;
 
 typedef struct shard_scan_batch {
 	int error;            /* SHARD_OK, or why the listing ended early */
 	const char *message;  /* for people */
 	bool done;            /* nothing comes after this batch */
-	const char *node;     /* the node that these keys live on; "" at the end */
+	const char *node;     /* the node that owns these keys; "" at the end */
 	const shard_reply *keys; /* keys[0..count-1], strings; lent until the callback returns */
 	size_t count;
+	const uint64_t *place; /* ordered: their places, none less than one before; NULL: these keys have none */
 } shard_scan_batch;
 
 typedef void (*shard_scan_callback)(void *ctx, const shard_scan_batch *batch);
 
 /*
- * SCAN over all masters (or the one server) as one iterator, all nodes at
- * once. Every key that is there all the time comes exactly once: duplicates
- * are dropped by a set of 64-bit hashes (about 16 bytes a key while the scan
- * lives), and slots whose owner changed meanwhile are listed again. The scan
- * fetches at most one batch a node ahead, so a caller who does not ask holds
- * it back.
+ * The keys of all masters (or the one server) as one iterator, all nodes at
+ * once. Every key that is there all the time comes exactly once, also while
+ * slots move and nodes fail over.
+ *
+ * A cluster is listed slot by slot (CLUSTER GETKEYSINSLOT), some slots ahead
+ * of the caller, in constant memory (about 2 MB); a pattern is matched here.
+ * Slots of more than 16384 keys come at the end, by SCAN, as do all keys of a
+ * server without slots or of nodes that refuse the command: there
+ * duplicates are dropped by a set of 64-bit hashes (about 16 bytes a key while
+ * the scan lives), the servers match the pattern, and the scan fetches at
+ * most one batch a node ahead, so a caller who does not ask holds it back.
+ * Keys that have expired and that the server has not removed yet may come.
+ *
  * HOW may be NULL. NULL is returned when out of memory.
  */
 SHARD_API SHARD_MUST_CHECK shard_scan *shard_scan_create(shard_client *client, const shard_scan_options *how);
@@ -296,6 +305,21 @@ SHARD_API SHARD_MUST_CHECK shard_scan *shard_scan_create(shard_client *client, c
  * from that callback. SHARD_EINVAL while one is outstanding or after the end.
  */
 SHARD_API SHARD_MUST_CHECK int shard_scan_next(shard_scan *scan, shard_scan_callback callback, void *ctx);
+
+/*
+ * A key's place in every ordered listing of a cluster: less than 1 << 62, a
+ * permutation of its slot above 48 bits of its XXH3_64. Two keys may have the
+ * same place; they come in one batch, then, in the order of their bytes.
+ */
+SHARD_API uint64_t shard_place(const void *key, size_t len);
+
+/*
+ * Lets an ordered listing go on with the keys from PLACE on, and with those
+ * that have no place. 0 begins anew; so does, on a server without slots, any
+ * PLACE. SHARD_EINVAL while a batch is outstanding, after an error, and for a
+ * listing that is not ordered.
+ */
+SHARD_API SHARD_MUST_CHECK int shard_scan_seek(shard_scan *scan, uint64_t place);
 
 /* Ends a scan at any time, in its callback too; no callback comes after it. NULL is fine. */
 SHARD_API void shard_scan_destroy(shard_scan *scan);
