@@ -105,6 +105,34 @@ class Options(ToolCase):
         self.assertIn("pools", self.error(FAILED, "rslots", "--diff", "other.yml"))
 
 
+class StandardInput(ToolCase):
+    def test_a_file_a_directory_and_none_are_not_waited_for(self):
+        path = os.path.join(self.runtime.path, "input")
+        for tool, given, status in (
+            ("rset", b"k\tv\n", OK),
+            ("rget", b"k\n", OK),
+            ("rslots", b"k\n", OK),
+            ("rcmd", b"GET k\n", OK),
+            ("rdel", b"k\n", OK),
+        ):
+            with open(path, "wb") as file:
+                file.write(given)
+            for name, expected in ((path, status), (self.runtime.path, FAILED), ("/dev/null", None)):
+                stdin = os.open(name, os.O_RDONLY)
+                start = time.monotonic()
+                result = self.run_tool(tool, "-", stdin=stdin)
+                os.close(stdin)
+                self.assertLess(time.monotonic() - start, 1, (tool, name))
+                if expected is not None:
+                    self.assertEqual(result.status, expected, (tool, name, result))
+                if expected == FAILED:
+                    self.assertEqual(result.err, f"{tool}: standard input: Is a directory\n")
+            stdin = os.open("/dev/null", os.O_WRONLY)
+            result = self.run_tool(tool, "-", stdin=stdin)
+            os.close(stdin)
+            self.assertEqual((result.status, result.err), (FAILED, f"{tool}: standard input: Bad file descriptor\n"))
+
+
 class Servers(ToolCase):
     needs_cluster = False
 

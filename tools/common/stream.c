@@ -255,19 +255,23 @@ static void on_input(void *ctx, uint32_t events)
 	pump(stream);
 }
 
-/* Input is watched only while there is room for it: a full window holds the writer of the pipe back. */
-static void watch_input(struct stream *stream)
+/*
+ * Input is watched only while there is room for it: a full window holds the writer of the pipe back.
+ * Returns false where it cannot be watched: then it is to be read now.
+ */
+static bool watch_input(struct stream *stream)
 {
 	uint32_t events = stream->starved && !stream->input.ended && !stream->stopped ? EPOLLIN : 0;
 
 	if (!stream->in_watch || events == stream->in_events)
-		return;
+		return true;
 	stream->in_events = events;
-	if (shard_watch_set(stream->in_watch, events)) {
-		shard_watch_remove(stream->in_watch);
-		stream->in_watch = NULL;
-		stream->plain_input = true;
-	}
+	if (!shard_watch_set(stream->in_watch, events))
+		return true;
+	shard_watch_remove(stream->in_watch);
+	stream->in_watch = NULL;
+	stream->plain_input = true;
+	return false;
 }
 
 static void open_input(struct stream *stream)
@@ -278,8 +282,9 @@ static void open_input(struct stream *stream)
 	input_init(&stream->input, STDIN_FILENO, delimiter, delimiter ? 1 : stream->fields);
 	if (!fstat(STDIN_FILENO, &st) && S_ISREG(st.st_mode))
 		stream->input_size = (uint64_t)st.st_size;
-	/* epoll refuses regular files, which never make one wait. */
-	stream->in_watch = shard_watch_add(stream->client, STDIN_FILENO, 0, on_input, stream);
+	/* epoll refuses regular files, which never make one wait; with no events to watch it would tell only later. */
+	stream->in_events = EPOLLIN;
+	stream->in_watch = shard_watch_add(stream->client, STDIN_FILENO, stream->in_events, on_input, stream);
 	stream->plain_input = !stream->in_watch;
 }
 
@@ -306,7 +311,10 @@ static void loop(struct stream *stream)
 	pump(stream);
 	while (!is_over(stream)) {
 		out_drain(&stream->out, stream->client);
-		watch_input(stream);
+		if (!watch_input(stream)) {
+			pump(stream);
+			continue;
+		}
 		if (shard_client_wait(stream->client, progress_wait_ms(&stream->progress)))
 			return stream_status(stream, CLI_FAILED);
 		show_progress(stream);
