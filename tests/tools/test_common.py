@@ -96,7 +96,10 @@ class Options(ToolCase):
             "unix://",
         ):
             for tool, words in TOOLS.items():
-                self.error(FAILED, tool, "-u", uri, *words)
+                self.assertIn(f"{tool}: URI: ", self.error(FAILED, tool, "-u", uri, *words))
+                if uri:
+                    err = self.error(FAILED, tool, *words, env=self.env() | {"SHARD_URI": uri})
+                    self.assertIn(f"{tool}: $SHARD_URI: ", err)
 
     def test_what_is_not_there_yet_is_refused(self):
         for tool, words in TOOLS.items():

@@ -645,7 +645,8 @@ class Failures(Case):
         path = os.path.join(home.default_dir, "cluster")
         with open(path, encoding="ascii") as file:
             good = file.read()
-        for bad in ("", "x", "masters 0\n", good + "more\n", good + "port 70000\n", good + "masters 999\nreplicas 9\n"):
+        for bad in ("", "x", "masters 0\n", good + "more\n", good + "port 70000\n", good + "masters 999\nreplicas 9\n",
+                    good + "bind 0.0.0.0\n", good + "bind x\n"):
             with open(path, "w", encoding="ascii") as file:
                 file.write(bad)
             for verb in ("up", "down", "status"):
@@ -669,11 +670,13 @@ class Failures(Case):
             ["up", "--bind", ""], ["up", "--dir", ""], ["up", "--dir", "a\nb"], ["up", "--dir", "/proc/nowhere"],
             ["down", "x"], ["down", "--wait", "1"], ["status", "x"], ["restart", "7000"], ["watch", "--seconds", "0"],
             ["watch", "x"], ["tail"], ["tail", "1", "2"], ["tail", "-n", "-1", "1"], ["kill"], ["kill", "1", "2"],
-            ["pause"], ["resume"], ["help", "fly"],
+            ["pause"], ["resume"], ["help", "fly"], ["help", "up", "x"], ["status", ""], ["kill", "1", ""], [""],
         ]  # fmt: skip
         for args in wrong:
             with self.subTest(args=args):
-                self.assertEqual(len(home.fails(*args).splitlines()), 1)
+                err = home.fails(*args)
+                self.assertEqual(len(err.splitlines()), 1)
+                self.assertEqual('""' in err, "" in args and "--dir" not in args)
                 self.assertEqual(home.files(), set())
 
     def test_help_is_no_error(self):

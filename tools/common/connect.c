@@ -190,13 +190,13 @@ static bool find_password(const struct cli_connect *connect)
 	return true;
 }
 
-static bool parse_uri(struct cli_connect *connect)
+static bool parse_uri(struct cli_connect *connect, bool given)
 {
 	char *why = NULL;
 	int error = shard_uri_parse(connect->uri_text, &connect->uri, &why);
 
 	if (error)
-		cli_error("URI: %s", why ? why : shard_strerror(error));
+		cli_error("%s: %s", given ? "URI" : "$SHARD_URI", why ? why : shard_strerror(error));
 	free(why);
 	return !error;
 }
@@ -216,14 +216,16 @@ static void report_no_choice(int error)
 
 bool cli_connect_resolve(struct cli_connect *connect)
 {
+	bool given = connect->uri_text;
+
 	recorded = false;
-	if (!connect->uri_text)
+	if (!given)
 		connect->uri_text = shard_uri_choose(&recorded);
 	if (!connect->uri_text) {
 		report_no_choice(errno);
 		return false;
 	}
-	if (!parse_uri(connect))
+	if (!parse_uri(connect, given))
 		return false;
 	return find_password(connect);
 }

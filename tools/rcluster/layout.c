@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "port.h"
 #include "text.h"
 
 unsigned layout_count(const struct layout *layout)
@@ -74,7 +75,7 @@ static bool take_line(struct layout *layout, const char *name, const char *value
 		return take_number(value, 1, PORT_MAX, &layout->port);
 	if (!strcmp(name, "formed"))
 		return (layout->formed = !strcmp(value, "yes")) || !strcmp(value, "no");
-	if (!strcmp(name, "bind") && *value && strlen(value) < BIND_SIZE) {
+	if (!strcmp(name, "bind") && port_is_loopback(value) && strlen(value) < BIND_SIZE) {
 		strcpy(layout->bind, value);
 		return true;
 	}

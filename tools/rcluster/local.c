@@ -32,7 +32,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		options->wait_ms = (unsigned)cli_number("--wait", arg, 1, 24 * 3600) * 1000;
 		return 0;
 	case ARGP_KEY_ARG: /* that the verb itself did not take */
-		cli_usage("%s: no argument is wanted here", arg);
+		cli_usage("%s: no argument is wanted here", text_shown(arg));
 	}
 	return ARGP_ERR_UNKNOWN;
 }
@@ -90,7 +90,7 @@ int local_node(const struct local *local, const char *word)
 	int node = text_number(word, 1, 65535, &port) ? layout_find(layout, (unsigned)port) : -1;
 
 	if (node < 0)
-		cli_error("%s is no node of the cluster in %s: its ports are %u to %u", word, layout->dir, layout->port,
-			  layout->port + layout_count(layout) - 1);
+		cli_error("%s is no node of the cluster in %s: its ports are %u to %u", text_shown(word), layout->dir,
+			  layout->port, layout->port + layout_count(layout) - 1);
 	return node;
 }

@@ -90,7 +90,7 @@ static const struct verb *must_find_verb(const char *name)
 	const struct verb *verb = find_verb(name);
 
 	if (!verb)
-		cli_usage("%s: no such command", *name ? name : "\"\"");
+		cli_usage("%s: no such command", text_shown(name));
 	return verb;
 }
 
@@ -100,6 +100,8 @@ static int verb_help(int argc, char *argv[])
 	static char option[] = "--help";
 	char *command[] = {(char *)cli_name, option, NULL};
 
+	if (argc > 2)
+		cli_usage("help %s: no more words are wanted", argv[1]);
 	if (argc > 1)
 		return run(must_find_verb(argv[1]), 2, command);
 	cli_parse(&argp, 2, command, 0, NULL);

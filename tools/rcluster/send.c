@@ -3,6 +3,7 @@
 
 #include "cli.h"
 #include "local.h"
+#include "text.h"
 #include "verb.h"
 #include "wait.h"
 
@@ -23,7 +24,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case ARGP_KEY_ARG:
 		if (wish->port)
-			cli_usage("one PORT only: %s is too many", arg);
+			cli_usage("one PORT only: %s is too many", text_shown(arg));
 		wish->port = arg;
 		return 0;
 	case ARGP_KEY_NO_ARGS:

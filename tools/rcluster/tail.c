@@ -43,7 +43,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case ARGP_KEY_ARG:
 		if (wish->node)
-			cli_usage("one node only: %s is too many", arg);
+			cli_usage("one node only: %s is too many", text_shown(arg));
 		wish->node = arg;
 		return 0;
 	case ARGP_KEY_NO_ARGS:

@@ -33,6 +33,11 @@ void *allocate(size_t count, size_t size)
 	return memset(cli_alloc(count * size), 0, count * size);
 }
 
+const char *text_shown(const char *word)
+{
+	return *word ? word : "\"\"";
+}
+
 bool text_number(const char *word, long min, long max, long *number)
 {
 	char *end;

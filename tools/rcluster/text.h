@@ -13,6 +13,9 @@ char *text(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 void *allocate(size_t count, size_t size); /* zeroed */
 
+/* WORD as a line for people shows it: one of no letters is "". */
+const char *text_shown(const char *word);
+
 /* A whole number in MIN..MAX and nothing else. */
 bool text_number(const char *word, long min, long max, long *number);
 

@@ -74,7 +74,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case 'b':
 		if (!port_is_loopback(arg))
 			cli_usage("--bind: %s is no loopback address (127.0.0.1, ::1): the servers have no password",
-				  arg);
+				  text_shown(arg));
 		wish->bind = arg;
 		return 0;
 	}
