@@ -118,18 +118,20 @@ static void take_newer(struct handle *handle)
 	handle->started = false;
 }
 
-static bool fresh(const struct version *version)
+/* What this mount has written since is newer. */
+static bool fresh(const struct handle *handle, const struct version *version)
 {
-	return version->known && fs_now_ms() <= version->at + FS_FRESH_MS;
+	return version->known && version->changes == handle->inode->changes && !pending_visible(handle->inode) &&
+	       fs_now_ms() <= version->at + FS_FRESH_MS;
 }
 
 bool handle_needs_look(struct handle *handle, size_t offset)
 {
 	if (handle->started && offset > 0)
 		return false;
-	if (fresh(&handle->newer))
+	if (fresh(handle, &handle->newer))
 		take_newer(handle);
-	return handle->started || !fresh(&handle->now);
+	return handle->started || !fresh(handle, &handle->now);
 }
 
 static bool continues(const struct version *old, const struct sight *sight)

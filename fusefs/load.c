@@ -14,6 +14,7 @@ struct waiter {
 struct load {
 	struct fs *fs;
 	struct handle *handle; /* NULL: it has left */
+	struct inode *inode;   /* held */
 	shard_request *request;
 	struct buffer *buffer;
 	size_t total, there;
@@ -28,6 +29,7 @@ static void destroy(struct load *load)
 {
 	buffer_unref(load->buffer);
 	buffer_unref(load->given);
+	inode_drop(load->inode);
 	free(load);
 }
 
@@ -156,7 +158,8 @@ static void piece_came(void *ctx, size_t offset, const char *bytes, size_t len, 
 
 	if (load->error)
 		return;
-	if (total != load->total)
+	/* A GET that is answered after the key was removed or replaced may tell of its successor. */
+	if (total != load->total || (!offset && load->inode->gone))
 		error = ESTALE;
 	else if (!offset && load->there && !begin_anew(load))
 		error = ENOMEM;
@@ -221,6 +224,7 @@ int load_start(struct handle *handle)
 	}
 	load->fs = handle->fs;
 	load->handle = handle;
+	load->inode = inode_hold(handle->inode);
 	load->total = handle->now.size;
 	load->given = buffer_ref(handle->chunk);
 	load->given_at = handle->chunk_at;

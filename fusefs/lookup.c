@@ -175,7 +175,7 @@ static void attr_came(struct op *op, int error)
 
 	if (error) {
 		op_error(op, error);
-	} else if (sight->type == SIGHT_NONE) {
+	} else if (sight->type == SIGHT_NONE || op->inode->gone) {
 		attr_of_missing(op);
 	} else {
 		inode_saw(op->inode, sight, fs_now());

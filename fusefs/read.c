@@ -78,7 +78,7 @@ static void value_came(struct op *op, const shard_result *result)
 	if (op_failed(op, result))
 		return;
 	inode_stale(op->inode);
-	if (result->reply->type != SHARD_REPLY_STRING) {
+	if (result->reply->type != SHARD_REPLY_STRING || op->inode->gone) {
 		op_error(op, ESTALE);
 		return;
 	}
@@ -92,10 +92,34 @@ static void value_came(struct op *op, const shard_result *result)
 	reply_version(read);
 }
 
+/* A number, then bytes. False: the op was answered with an error. */
+static bool read_pair(struct op *op, const shard_result *result, long long *number, const shard_reply **bytes)
+{
+	const shard_reply *reply = result->reply;
+
+	if (op_failed(op, result))
+		return false;
+	bool pair = reply->type == SHARD_REPLY_ARRAY && reply->len == 2;
+	if (pair && reply->element[0].type == SHARD_REPLY_INTEGER && reply->element[1].type == SHARD_REPLY_STRING) {
+		*number = reply->element[0].integer;
+		*bytes = &reply->element[1];
+		return true;
+	}
+	op_error(op, pair && reply->element[0].type == SHARD_REPLY_ERROR ? errors_of_reply(&reply->element[0]) : EIO);
+	return false;
+}
+
 static void range_came(struct op *op, const shard_result *result)
 {
-	if (!op_failed(op, result))
-		reply_bytes(op, result->reply);
+	const shard_reply *bytes;
+	long long there;
+
+	if (!read_pair(op, result, &there, &bytes))
+		return;
+	if (there && !op->inode->gone)
+		reply_bytes(op, bytes);
+	else
+		op_error(op, ESTALE);
 }
 
 void read_submit_versioned(struct read *read, size_t first, size_t last, op_step step)
@@ -116,17 +140,14 @@ void read_submit_versioned(struct read *read, size_t first, size_t last, op_step
 
 bool read_versioned(struct op *op, const shard_result *result, size_t *length, const shard_reply **bytes)
 {
-	const shard_reply *reply = result->reply;
+	long long number;
 
-	if (op_failed(op, result))
+	if (!read_pair(op, result, &number, bytes))
 		return false;
-	bool pair = reply->type == SHARD_REPLY_ARRAY && reply->len == 2;
-	if (pair && reply->element[0].type == SHARD_REPLY_INTEGER && reply->element[1].type == SHARD_REPLY_STRING) {
-		*length = (size_t)reply->element[0].integer;
-		*bytes = &reply->element[1];
+	*length = (size_t)number;
+	if (!op->inode->gone)
 		return true;
-	}
-	op_error(op, pair && reply->element[0].type == SHARD_REPLY_ERROR ? errors_of_reply(&reply->element[0]) : EIO);
+	op_error(op, ESTALE); /* this may be its successor */
 	return false;
 }
 
@@ -203,16 +224,18 @@ static bool in_chunk(const struct read *read)
 
 static void submit_range(struct read *read)
 {
-	struct words words = {0};
+	struct words words[2] = {0};
 	char first[24], last[24];
 
 	snprintf(first, sizeof(first), "%zu", read->offset);
 	snprintf(last, sizeof(last), "%zu", read->offset + read->size - 1);
-	words_text(&words, "GETRANGE");
-	words_key(&words, &read->op);
-	words_text(&words, first);
-	words_text(&words, last);
-	op_submit(&read->op, &words, NULL, range_came);
+	words_text(&words[0], "EXISTS"); /* a range of nothing is empty */
+	words_key(&words[0], &read->op);
+	words_text(&words[1], "GETRANGE");
+	words_key(&words[1], &read->op);
+	words_text(&words[1], first);
+	words_text(&words[1], last);
+	op_submit_multi(&read->op, 2, words, range_came);
 }
 
 /*
@@ -276,11 +299,30 @@ static void read_large(struct read *read)
 		read_whole(read);
 }
 
-static void read_known(struct read *read)
+/* The key, if there is one, is another file by now. */
+static void read_gone(struct read *read)
 {
 	struct handle *handle = read->handle;
 
 	if (handle->writes && handle->now.changes != handle->inode->changes)
+		op_error(&read->op, ESTALE);
+	else if (handle->now.value)
+		reply_version(read);
+	else if (handle->load)
+		load_read(handle->load, read);
+	else if (in_chunk(read))
+		reply_chunk(read);
+	else
+		op_error(&read->op, ESTALE);
+}
+
+static void read_known(struct read *read)
+{
+	struct handle *handle = read->handle;
+
+	if (handle->inode->gone)
+		read_gone(read);
+	else if (handle->writes && handle->now.changes != handle->inode->changes)
 		submit_range(read); /* it sees its own writes */
 	else if (follow_wanted(read))
 		follow_start(read);
@@ -303,6 +345,10 @@ static void looked(struct op *op, int error)
 		op_error(op, error);
 		return;
 	}
+	if (op->inode->gone) { /* that was its successor */
+		read_gone(read);
+		return;
+	}
 	inode_saw(op->inode, sight, fs_now());
 	if (!read->offset)
 		read->handle->started = false;
@@ -322,10 +368,8 @@ static void start(struct read *read)
 		read_known(read);
 	} else if (!inode->gone) {
 		probe_start(&read->op, looked);
-	} else if (handle->now.value) {
-		reply_version(read);
 	} else {
-		op_error(&read->op, ESTALE);
+		read_gone(read);
 	}
 }
 

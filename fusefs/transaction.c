@@ -151,8 +151,8 @@ enum transaction_step transaction_flush(struct transaction *t, bool by_opener, i
 		*error = t->refused;
 		return TRANSACTION_NOTHING;
 	}
-	if (!t->has_data && t->awaits_dup && transaction_dirty(t)) {
-		t->awaits_dup = false;
+	if (!t->has_data && transaction_dirty(t) && (t->awaits_dup || !by_opener)) {
+		t->awaits_dup &= !by_opener;
 		*error = 0;
 		return TRANSACTION_NOTHING;
 	}

@@ -60,6 +60,19 @@ static void the_shells_first_flush_publishes_nothing(void **state)
 	transaction_finish(&t);
 }
 
+static void a_child_that_writes_nothing_publishes_nothing(void **state)
+{
+	struct transaction t = begin(TRANSACTION_AUTO, TRANSACTION_OPENED);
+	int error = -1;
+
+	assert_int_equal(transaction_flush(&t, false, &error), TRANSACTION_NOTHING);
+	assert_int_equal(flush(&t, 0), TRANSACTION_NOTHING);
+	assert_int_equal(transaction_flush(&t, false, &error), TRANSACTION_NOTHING);
+	assert_int_equal(error, 0);
+	assert_int_equal(flush(&t, 0), TRANSACTION_COMMIT);
+	transaction_finish(&t);
+}
+
 static void release_and_fsync_publish_an_empty_value(void **state)
 {
 	struct transaction t = begin(TRANSACTION_CLOSE, TRANSACTION_CREATED);
@@ -363,6 +376,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_shells_first_flush_publishes_nothing),
+		cmocka_unit_test(a_child_that_writes_nothing_publishes_nothing),
 		cmocka_unit_test(release_and_fsync_publish_an_empty_value),
 		cmocka_unit_test(after_ftruncate_no_dup_is_awaited),
 		cmocka_unit_test(an_exclusive_create_is_stored_already),
