@@ -136,6 +136,18 @@ class StandardInput(ToolCase):
             self.assertEqual((result.status, result.err), (FAILED, f"{tool}: standard input: Bad file descriptor\n"))
 
 
+class StandardOutput(ToolCase):
+    def test_a_file_that_may_not_grow_is_an_error(self):
+        self.ok("rset", "k", "x" * 100000)
+        path = os.path.join(self.runtime.path, "output")
+        for tool, words in (("rget", ["k"]), ("rget", ["k", "k"]), ("rcmd", ["GET", "k"]), ("rget", ["--help"])):
+            script = 'ulimit -f 0; exec "$0" "$@" > ' + path
+            words = ["bash", "-c", script, program(tool), *words]
+            result = subprocess.run(words, env=self.env(), capture_output=True, timeout=60, check=False)
+            self.assertEqual(result.stderr.decode(), f"{tool}: standard output: File too large\n")
+            self.assertEqual(result.returncode, FAILED)
+
+
 class Servers(ToolCase):
     needs_cluster = False
 

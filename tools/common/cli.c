@@ -54,6 +54,7 @@ void cli_start(char *argv[])
 	open_standard();
 	atexit(check_output);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* what ulimit -f ends is an error that is told */
 	if (argv[0]) {
 		char *slash = strrchr(argv[0], '/');
 

@@ -27,8 +27,8 @@ extern void (*cli_before_error)(void);
 /*
  * To be called first in main(): opens descriptors 0, 1 and 2 where they are
  * closed (on something that refuses, so that no socket of ours becomes
- * standard output), ignores SIGPIPE, sets the name, the version and argp's
- * exit status.
+ * standard output), ignores SIGPIPE and SIGXFSZ, sets the name, the version
+ * and argp's exit status.
  */
 void cli_start(char *argv[]);
 
