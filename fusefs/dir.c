@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * OPENDIR, READDIR, RELEASEDIR: a SCAN of the whole cluster as a sequence of
- * the handle's own. An offset is a place in that sequence; batches that lie
- * far behind are let go, so memory does not grow with the keys.
+ * OPENDIR, READDIR, RELEASEDIR.
+ *
+ * An offset tells where to go on. Behind a key of a cluster it is the key's
+ * place (shard_place()), the same for every handle, mount and time. A key that
+ * has none, or shares it with the key that comes next, is followed by a number
+ * of this handle's own. What was listed lately is kept, for the kernel comes
+ * back to it; to places that lie further back the listing itself goes back.
  */
 #include "ops.h"
 
@@ -12,296 +16,437 @@
 
 #include "errors.h"
 
-#define KEPT_BYTES ((size_t)8 << 20)
+/* Above all numbers of handles. */
+#define PLACED ((uint64_t)1 << 62)
+/* The offsets behind "." and "..". */
+#define BEHIND_DOT 1
+#define BEHIND_DOTS 2
+/* How much is kept; without places, what is not is lost. */
+#define KEPT_BYTES ((size_t)256 << 10)
+#define KEPT_BYTES_UNPLACED ((size_t)8 << 20)
 
 struct entry {
-	uint64_t number;
-	uint32_t name; /* where its name begins in the batch's bytes */
+	uint64_t next;   /* the offset behind it */
+	uint64_t number; /* of its inode */
+	size_t name;     /* where its name begins in the names */
 };
 
-struct batch {
-	struct batch *next;
-	size_t count;
-	size_t bytes;
-	struct entry *entry;
-	char *names;
+/* A key that is followed by one of the same place: what its offset means. They are sorted. */
+struct tie {
+	uint64_t number;
+	uint64_t place;
+	char *key;
+	size_t key_len;
+};
+
+struct readdir {
+	struct op op;
+	char *bytes;
+	size_t size, used;
+	bool full;
 };
 
 struct dir {
 	struct dir *prev, *next; /* of all open listings */
 	struct fs *fs;
 	shard_scan *scan;
-	struct batch *first, *last;
-	size_t start; /* the place of the first entry of the first batch */
-	size_t end;   /* one past the last entry */
-	size_t bytes;
-	bool used, done;
+	bool asked;    /* it owes a batch */
+	bool done;     /* it has no more */
+	bool unplaced; /* its keys have no places any more */
 	int error;
-	struct op *waiting;  /* held */
-	size_t size, offset; /* of the READDIR that waits */
+	uint64_t before; /* the offset of the first entry */
+	struct entry *entry;
+	size_t count, room;
+	char *names;
+	size_t names_len, names_room;
+	uint64_t numbers; /* the last one given away */
+	struct tie *tie;
+	size_t tie_count;
+	uint64_t skip;           /* keys up to the tie of this number are not wanted; 0: none */
+	struct readdir *waiting; /* held */
+	unsigned dots;           /* how many of "." and ".." it has got */
+	size_t at;               /* the entry that it wants next */
 };
 
-static void free_batch(struct batch *batch)
+/* ---- what is kept ---- */
+
+static void forget_entries(struct dir *dir, size_t count)
 {
-	if (!batch)
+	if (!count)
 		return;
-	free(batch->entry);
-	free(batch->names);
-	free(batch);
+	size_t bytes = count < dir->count ? dir->entry[count].name : dir->names_len;
+	dir->before = dir->entry[count - 1].next;
+	dir->count -= count;
+	dir->at -= count < dir->at ? count : dir->at;
+	dir->names_len -= bytes;
+	memmove(dir->entry, dir->entry + count, dir->count * sizeof(*dir->entry));
+	memmove(dir->names, dir->names + bytes, dir->names_len);
+	for (size_t i = 0; i < dir->count; i++)
+		dir->entry[i].name -= bytes;
 }
 
-static void let_go_first(struct dir *dir)
+static void forget_old(struct dir *dir)
 {
-	struct batch *batch = dir->first;
+	size_t limit = dir->unplaced ? KEPT_BYTES_UNPLACED : KEPT_BYTES;
 
-	dir->first = batch->next;
-	if (!dir->first)
-		dir->last = NULL;
-	dir->start += batch->count;
-	dir->bytes -= batch->bytes;
-	free_batch(batch);
+	if (dir->names_len + dir->count * sizeof(*dir->entry) > limit)
+		forget_entries(dir, dir->at / 2);
 }
 
-static struct batch *make_batch(const shard_reply *keys, size_t count)
+static int make_room(struct dir *dir, size_t count)
 {
-	struct batch *batch = calloc(1, sizeof(*batch));
+	size_t names = dir->names_len + count * (NAME_LISTED_MAX + 1);
 
-	if (!batch)
-		return NULL;
-	batch->count = count;
-	batch->entry = calloc(count, sizeof(*batch->entry));
-	batch->names = malloc(count * (NAME_LISTED_MAX + 1));
-	if (!batch->entry || !batch->names) {
-		free_batch(batch);
-		return NULL;
+	if (dir->count + count > dir->room) {
+		size_t room = (dir->count + count) * 2;
+		struct entry *entry = realloc(dir->entry, room * sizeof(*entry));
+		if (!entry)
+			return ENOMEM;
+		dir->entry = entry;
+		dir->room = room;
 	}
-	size_t at = 0;
-	for (size_t i = 0; i < count; i++) {
-		batch->entry[i].number = fs_number(name_hash(keys[i].str, keys[i].len));
-		batch->entry[i].name = (uint32_t)at;
-		at += name_listed(keys[i].str, keys[i].len, batch->names + at) + 1;
+	if (names > dir->names_room) {
+		char *bytes = realloc(dir->names, names + names / 2);
+		if (!bytes)
+			return ENOMEM;
+		dir->names = bytes;
+		dir->names_room = names + names / 2;
 	}
-	char *fitted = realloc(batch->names, at);
-	batch->names = fitted ? fitted : batch->names;
-	batch->bytes = at + count * sizeof(*batch->entry);
-	return batch;
-}
-
-static int add_batch(struct dir *dir, const shard_reply *keys, size_t count)
-{
-	struct batch *batch = count ? make_batch(keys, count) : NULL;
-
-	if (!batch)
-		return count ? ENOMEM : 0;
-	*(dir->last ? &dir->last->next : &dir->first) = batch;
-	dir->last = batch;
-	dir->end += count;
-	dir->bytes += batch->bytes;
-	while (dir->bytes > KEPT_BYTES && dir->first != dir->last)
-		let_go_first(dir);
 	return 0;
 }
 
-/* ---- READDIR ---- */
+static void forget_ties(struct dir *dir)
+{
+	for (size_t i = 0; i < dir->tie_count; i++)
+		free(dir->tie[i].key);
+	free(dir->tie);
+	dir->tie = NULL;
+	dir->tie_count = 0;
+	dir->skip = 0;
+}
 
-struct listing {
-	fuse_req_t req;
-	char *bytes;
-	size_t size, used;
-};
+/* Below 0: KEY comes before the tie; 0: it is the tie's. */
+static int compare_tie(const struct tie *tie, uint64_t place, const shard_reply *key)
+{
+	size_t len = key->len < tie->key_len ? key->len : tie->key_len;
+	int order;
 
-static bool list(struct listing *listing, const char *name, uint64_t number, mode_t type, size_t place)
+	if (place != tie->place)
+		return place < tie->place ? -1 : 1;
+	order = memcmp(key->str, tie->key, len);
+	return order ? order : (key->len > tie->key_len) - (key->len < tie->key_len);
+}
+
+/* The first tie that does not come before the key. */
+static size_t tie_at(const struct dir *dir, uint64_t place, const shard_reply *key)
+{
+	size_t low = 0, high = dir->tie_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (compare_tie(&dir->tie[middle], place, key) > 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* A number for the offset between KEY and the next one of its place. 0: out of memory. */
+static uint64_t number_tie(struct dir *dir, uint64_t place, const shard_reply *key)
+{
+	size_t at = tie_at(dir, place, key);
+
+	if (at < dir->tie_count && compare_tie(&dir->tie[at], place, key) == 0)
+		return dir->tie[at].number;
+	struct tie *tie = realloc(dir->tie, (dir->tie_count + 1) * sizeof(*tie));
+	char *copy = malloc(key->len + 1);
+	dir->tie = tie ? tie : dir->tie;
+	if (!tie || !copy) {
+		free(copy);
+		return 0;
+	}
+	memcpy(copy, key->str, key->len);
+	memmove(tie + at + 1, tie + at, (dir->tie_count++ - at) * sizeof(*tie));
+	tie[at] = (struct tie){.number = ++dir->numbers, .place = place, .key = copy, .key_len = key->len};
+	return tie[at].number;
+}
+
+/* 0: out of memory. */
+static uint64_t offset_behind(struct dir *dir, const shard_scan_batch *batch, size_t i)
+{
+	if (!batch->place)
+		return ++dir->numbers;
+	if (i + 1 < batch->count && batch->place[i + 1] == batch->place[i])
+		return number_tie(dir, batch->place[i], &batch->keys[i]);
+	return PLACED | batch->place[i];
+}
+
+static const struct tie *find_tie(const struct dir *dir, uint64_t number)
+{
+	for (size_t i = 0; i < dir->tie_count; i++)
+		if (dir->tie[i].number == number)
+			return &dir->tie[i];
+	return NULL;
+}
+
+/* How many of the batch were listed before the listing went back to a tie. */
+static size_t count_skipped(const struct dir *dir, const shard_scan_batch *batch)
+{
+	const struct tie *tie = dir->skip ? find_tie(dir, dir->skip) : NULL;
+	size_t i = 0;
+
+	while (tie && batch->place && i < batch->count && compare_tie(tie, batch->place[i], &batch->keys[i]) <= 0)
+		i++;
+	return i;
+}
+
+static int add_batch(struct dir *dir, const shard_scan_batch *batch)
+{
+	forget_old(dir);
+	if (make_room(dir, batch->count))
+		return ENOMEM;
+	dir->unplaced |= batch->count && !batch->place;
+	for (size_t i = count_skipped(dir, batch); i < batch->count; i++) {
+		const shard_reply *key = &batch->keys[i];
+		struct entry *entry = &dir->entry[dir->count];
+
+		entry->next = offset_behind(dir, batch, i);
+		if (!entry->next)
+			return ENOMEM;
+		entry->number = fs_number(name_hash(key->str, key->len));
+		entry->name = dir->names_len;
+		dir->names_len += name_listed(key->str, key->len, dir->names + dir->names_len) + 1;
+		dir->count++;
+	}
+	if (batch->count)
+		dir->skip = 0;
+	return 0;
+}
+
+/* ---- answering ---- */
+
+static bool put(struct readdir *readdir, const char *name, uint64_t number, mode_t type, uint64_t next)
 {
 	struct stat st = {.st_ino = number, .st_mode = type};
-	size_t room = listing->size - listing->used;
-	size_t need =
-		fuse_add_direntry(listing->req, listing->bytes + listing->used, room, name, &st, (off_t)(place + 1));
+	size_t room = readdir->size - readdir->used;
+	size_t need = fuse_add_direntry(readdir->op.req, readdir->bytes + readdir->used, room, name, &st, (off_t)next);
 
-	if (need > room)
-		return false;
-	listing->used += need;
-	return true;
+	readdir->full = need > room;
+	if (!readdir->full)
+		readdir->used += need;
+	return !readdir->full;
 }
 
-/* The keys from PLACE on, as far as they are here and fit. */
-static void list_keys(struct listing *listing, const struct dir *dir, size_t place)
+static void fill(struct dir *dir, struct readdir *readdir)
 {
-	size_t first = dir->start;
+	static const char *const dots[] = {".", ".."};
 
-	for (const struct batch *batch = dir->first; batch; first += batch->count, batch = batch->next) {
-		for (; place < first + batch->count; place++) {
-			const struct entry *entry = &batch->entry[place - first];
-			if (!list(listing, batch->names + entry->name, entry->number, S_IFREG, place))
-				return;
-		}
+	while (dir->dots < BEHIND_DOTS && put(readdir, dots[dir->dots], FUSE_ROOT_ID, S_IFDIR, dir->dots + 1))
+		dir->dots++;
+	while (!readdir->full && dir->at < dir->count) {
+		const struct entry *entry = &dir->entry[dir->at];
+		if (put(readdir, dir->names + entry->name, entry->number, S_IFREG, entry->next))
+			dir->at++;
 	}
 }
 
-static void fill(struct listing *listing, const struct dir *dir, size_t place)
+static void answer(struct dir *dir, struct readdir *readdir)
 {
-	if (place == 0) {
-		if (!list(listing, ".", FUSE_ROOT_ID, S_IFDIR, 0))
-			return;
-		place++;
-	}
-	if (place == 1) {
-		if (!list(listing, "..", FUSE_ROOT_ID, S_IFDIR, 1))
-			return;
-		place++;
-	}
-	if (place >= dir->start)
-		list_keys(listing, dir, place);
+	if (!readdir->used && dir->error)
+		op_error(&readdir->op, dir->error);
+	else
+		fuse_reply_buf(op_answer(&readdir->op), readdir->bytes, readdir->used);
 }
 
-/* Answers with what there is at OFFSET. False: nothing yet, and more may come. */
-static bool answer(struct dir *dir, fuse_req_t req, size_t size, size_t offset)
+static void stop_waiting(struct dir *dir)
 {
-	struct listing listing = {.req = req, .bytes = malloc(size), .size = size};
-
-	if (!listing.bytes) {
-		fuse_reply_err(req, ENOMEM);
-		return true;
-	}
-	fill(&listing, dir, offset);
-	bool known = listing.used || dir->error || dir->done || (offset > 1 && offset < dir->start);
-	if (known && !listing.used && !(dir->done && offset >= dir->end))
-		fuse_reply_err(req, dir->error ? dir->error : EINVAL);
-	else if (known)
-		fuse_reply_buf(req, listing.bytes, listing.used);
-	free(listing.bytes);
-	return known;
-}
-
-static void ask(struct dir *dir);
-
-static void batch_came(void *ctx, const shard_scan_batch *batch)
-{
-	struct dir *dir = ctx;
-	struct op *op = dir->waiting;
-	int error = batch->error ? errors_of_code(batch->error) : add_batch(dir, batch->keys, batch->count);
+	struct readdir *readdir = dir->waiting;
 
 	dir->waiting = NULL;
-	dir->error = error;
-	dir->done = batch->done && !error;
-	if (!op)
-		return;
-	if (op->req && answer(dir, op->req, dir->size, dir->offset)) {
-		op_answer(op);
-	} else if (op->req) {
-		dir->waiting = op;
-		ask(dir);
-		return;
-	}
-	op_drop(op);
+	if (readdir)
+		op_drop(&readdir->op);
 }
+
+static void batch_came(void *ctx, const shard_scan_batch *batch);
 
 static void ask(struct dir *dir)
 {
 	int error = shard_scan_next(dir->scan, batch_came, dir);
 
-	if (!error)
-		return;
-	dir->error = errors_of_code(error);
-	op_error(dir->waiting, dir->error);
-	op_drop(dir->waiting);
-	dir->waiting = NULL;
+	if (error)
+		dir->error = errors_of_code(error);
+	else
+		dir->asked = true;
 }
+
+/* Answers who waits as soon as the buffer is full, for each answer costs a way through the kernel. */
+static void go_on(struct dir *dir)
+{
+	struct readdir *readdir = dir->waiting;
+
+	if (readdir && readdir->op.req) {
+		fill(dir, readdir);
+		if (!readdir->full && !dir->done && !dir->error && !dir->asked)
+			ask(dir);
+		if (!readdir->full && !dir->done && !dir->error)
+			return;
+		answer(dir, readdir);
+	}
+	stop_waiting(dir);
+}
+
+static void batch_came(void *ctx, const shard_scan_batch *batch)
+{
+	struct dir *dir = ctx;
+
+	dir->asked = false;
+	dir->error = batch->error ? errors_of_code(batch->error) : add_batch(dir, batch);
+	dir->done = batch->done && !dir->error;
+	go_on(dir);
+}
+
+/* ---- where to go on ---- */
 
 static void end_scan(struct dir *dir)
 {
 	shard_scan_destroy(dir->scan);
 	dir->scan = NULL;
-	while (dir->first)
-		let_go_first(dir);
-	if (dir->waiting)
-		op_drop(dir->waiting);
-	dir->waiting = NULL;
+	dir->asked = false;
 }
 
-static int begin_scan(struct dir *dir)
+/* Lists from PLACE on, which is what OFFSET means. */
+static int go_back(struct dir *dir, uint64_t place, uint64_t offset)
 {
-	end_scan(dir);
-	dir->scan = shard_scan_create(dir->fs->client, NULL);
-	dir->start = dir->end = 2; /* after "." and ".." */
-	dir->used = dir->done = false;
-	dir->error = dir->scan ? 0 : ENOMEM;
-	return dir->error;
+	shard_scan_options how = {.ordered = true};
+
+	stop_waiting(dir);
+	if (dir->asked || dir->error || !place)
+		end_scan(dir);
+	if (!dir->scan)
+		dir->scan = shard_scan_create(dir->fs->client, &how);
+	if (!dir->scan)
+		return ENOMEM;
+	dir->count = dir->names_len = dir->at = 0;
+	dir->before = offset;
+	dir->done = dir->unplaced = false;
+	dir->error = 0;
+	dir->skip = 0;
+	return place ? errors_of_code(shard_scan_seek(dir->scan, place)) : 0;
 }
 
-static void wait_for_more(struct dir *dir, fuse_req_t req, size_t size, size_t offset)
+/* Whether OFFSET is one of what is kept; then dir->at is what comes behind it. */
+static bool find_kept(struct dir *dir, uint64_t offset)
 {
-	struct op *left = dir->waiting; /* by a READDIR that was interrupted */
-	struct op *op = op_create(req, sizeof(*op), NULL, "", 0);
-
-	if (!op)
-		return;
-	dir->waiting = op;
-	dir->size = size;
-	dir->offset = offset;
-	if (left)
-		op_drop(left);
-	else
-		ask(dir);
+	if (dir->at && dir->entry[dir->at - 1].next == offset)
+		return true;
+	for (size_t i = dir->count; i > 0; i--) {
+		if (dir->entry[i - 1].next == offset) {
+			dir->at = i;
+			return true;
+		}
+	}
+	if (dir->before == offset)
+		dir->at = 0;
+	return dir->before == offset;
 }
+
+static int go_to_key(struct dir *dir, uint64_t offset)
+{
+	shard_topology *map = shard_client_topology(dir->fs->client);
+	const struct tie *tie = find_tie(dir, offset);
+	int error = EINVAL;
+
+	if (find_kept(dir, offset))
+		return 0;
+	if (tie) {
+		error = go_back(dir, tie->place, offset);
+		dir->skip = offset;
+	} else if ((offset & PLACED) && !(map && shard_topology_is_single(map))) {
+		error = go_back(dir, (offset & ~PLACED) + 1, offset);
+	}
+	return error;
+}
+
+static int go_to(struct dir *dir, uint64_t offset)
+{
+	int error = 0;
+
+	dir->dots = offset < BEHIND_DOTS ? (unsigned)offset : BEHIND_DOTS;
+	if (offset > BEHIND_DOTS)
+		return go_to_key(dir, offset);
+	/* rewinddir() wants to see what is new. */
+	if (!offset)
+		forget_ties(dir);
+	if (!offset || dir->before != BEHIND_DOTS)
+		error = go_back(dir, 0, BEHIND_DOTS);
+	dir->at = 0;
+	return error;
+}
+
+/* ---- the operations ---- */
 
 static struct dir *dir_of(const struct fuse_file_info *fi)
 {
 	return (struct dir *)(uintptr_t)fi->fh;
 }
 
+static void finish(struct op *op)
+{
+	free(((struct readdir *)op)->bytes);
+}
+
 void dir_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
 {
 	struct dir *dir = dir_of(fi);
+	struct readdir *readdir = op_create(req, sizeof(*readdir), NULL, "", 0);
 
-	if (offset == 0 && dir->used && begin_scan(dir)) {
-		fuse_reply_err(req, ENOMEM);
+	if (!readdir)
+		return;
+	readdir->op.finish = finish;
+	readdir->bytes = malloc(size);
+	readdir->size = size;
+	int error = readdir->bytes ? go_to(dir, (uint64_t)offset) : ENOMEM;
+	stop_waiting(dir); /* one that was interrupted */
+	if (error) {
+		op_error(&readdir->op, error);
+		op_drop(&readdir->op);
 		return;
 	}
-	dir->used = true;
-	if (!answer(dir, req, size, (size_t)offset))
-		wait_for_more(dir, req, size, (size_t)offset);
-}
-
-/* ---- OPENDIR, RELEASEDIR ---- */
-
-static struct dir *dir_create(struct fs *fs)
-{
-	struct dir *dir = calloc(1, sizeof(*dir));
-
-	if (!dir)
-		return NULL;
-	dir->fs = fs;
-	if (begin_scan(dir)) {
-		free(dir);
-		return NULL;
-	}
-	dir->next = fs->dirs;
-	if (dir->next)
-		dir->next->prev = dir;
-	fs->dirs = dir;
-	return dir;
-}
-
-void dir_close(struct dir *dir)
-{
-	end_scan(dir);
-	if (dir->next)
-		dir->next->prev = dir->prev;
-	*(dir->prev ? &dir->prev->next : &dir->fs->dirs) = dir->next;
-	free(dir);
+	dir->waiting = readdir;
+	go_on(dir);
 }
 
 void dir_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct dir *dir = ino == FUSE_ROOT_ID ? dir_create(fs_of(req)) : NULL;
+	struct dir *dir = ino == FUSE_ROOT_ID ? calloc(1, sizeof(*dir)) : NULL;
 
 	if (!dir) {
 		fuse_reply_err(req, ino == FUSE_ROOT_ID ? ENOMEM : ENOTDIR);
 		return;
 	}
+	dir->fs = fs_of(req);
+	dir->numbers = BEHIND_DOTS;
+	dir->next = dir->fs->dirs;
+	if (dir->next)
+		dir->next->prev = dir;
+	dir->fs->dirs = dir;
 	fi->fh = (uintptr_t)dir;
 	if (fuse_reply_open(req, fi))
 		dir_close(dir);
+}
+
+void dir_close(struct dir *dir)
+{
+	end_scan(dir);
+	stop_waiting(dir);
+	forget_ties(dir);
+	free(dir->entry);
+	free(dir->names);
+	if (dir->next)
+		dir->next->prev = dir->prev;
+	*(dir->prev ? &dir->prev->next : &dir->fs->dirs) = dir->next;
+	free(dir);
 }
 
 void dir_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
