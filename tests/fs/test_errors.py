@@ -79,6 +79,23 @@ class Refusals(Errors):
             self.fails(mount, "echo v | dd of=k bs=1M seek=512 status=none", "File too large")
             self.assertEqual(server.call("STRLEN", "k"), 1_000_000)
 
+    @unittest.expectedFailure
+    def test_a_value_larger_than_the_server_takes(self):
+        with Server(["proto-max-bulk-len 1mb"]) as server, Mount(server.uri) as mount:
+            server.call("SET", "k", b"old")
+            for command in (
+                "head -c 2000000 /dev/zero > k",
+                "head -c 20000000 /dev/zero > k",
+                "head -c 2000000 /dev/zero | tee k > /dev/null",
+                "dd if=/dev/zero of=k bs=1M count=2 status=none",
+                "truncate -s 2M new",
+                "cp /bin/bash k",
+            ):
+                self.fails(mount, command, "File too large")
+                self.assertEqual(server.call("GET", "k"), b"old")
+            mount.ok("echo new > k; rm -f new; head -c 900000 /dev/zero > large")
+            self.assertEqual((server.call("GET", "k"), server.call("STRLEN", "large")), (b"new\n", 900000))
+
     def test_loading(self):
         with Server() as server:
             for i in range(300):

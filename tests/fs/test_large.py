@@ -136,7 +136,7 @@ class Largest(Large):
         for command, error in (
             (f"echo >> {path}; cp {path} k", "cp: error writing 'k': File too large\n"),
             ("truncate -s 536870913 k", "truncate: failed to truncate 'k' at 536870913 bytes: File too large\n"),
-            ("echo v | dd of=k bs=1 seek=536870912 conv=notrunc status=none", "dd: error writing 'k': File too large\n"),
+            ("echo | dd of=k bs=1 seek=512M conv=notrunc status=none", "dd: error writing 'k': File too large\n"),
         ):
             with self.subTest(command.replace(path, "FILE")):
                 result = MOUNT.run(command, timeout=200)

@@ -394,7 +394,6 @@ class Expiry(Shared):
 class Complaints(Shared):
     """What others' file systems are blamed for."""
 
-    @unittest.expectedFailure
     def test_no_empty_value_is_stored_before_the_data(self):
         self.set("old", "v")
         scripts = (
