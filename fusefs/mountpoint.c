@@ -138,7 +138,10 @@ static int mount_id(const char *path)
 	return id;
 }
 
-/* Goes through the table of mounts until one has this id, or where ID is -1 this device. Returns its device, or 0. */
+/*
+ * Goes through the table of mounts until one has this id, or where ID is -1 this device. Returns its device; 0 with
+ * errno 0 where there is none, else with what kept it from looking.
+ */
 static dev_t find_mount(int id, dev_t device)
 {
 	FILE *table = fopen("/proc/self/mountinfo", "re");
@@ -146,6 +149,8 @@ static dev_t find_mount(int id, dev_t device)
 	size_t size = 0;
 	dev_t found = 0;
 
+	if (table)
+		errno = 0;
 	while (table && !found && getline(&line, &size, table) > 0) {
 		unsigned major, minor;
 		int row;
@@ -169,5 +174,5 @@ dev_t mountpoint_device(const char *path)
 
 bool mountpoint_exists(dev_t device)
 {
-	return find_mount(-1, device);
+	return find_mount(-1, device) || errno;
 }

@@ -12,12 +12,12 @@
 char *mountpoint_check(const char *path);
 
 /*
- * The device of what is mounted, uppermost, at PATH or above it; 0 where that cannot be known. No file system is asked,
- * so a daemon may call it about its own mount.
+ * The device of what is mounted, uppermost, at PATH or above it; 0 where that cannot be known (errno, or 0). No file
+ * system is asked, so a daemon may call it about its own mount.
  */
 dev_t mountpoint_device(const char *path);
 
-/* Whether a file system of this device is mounted anywhere. */
+/* Whether a file system of this device is mounted anywhere, or that cannot be known. */
 bool mountpoint_exists(dev_t device);
 
 #endif

@@ -23,6 +23,7 @@ struct session {
 	shard_watch *fuse_watch, *signal_watch;
 	int signal_fd;
 	void (*ready)(void);
+	int spare[2];  /* kept for the end: to look at the mounts needs descriptors */
 	dev_t device;  /* of the mount */
 	bool given_up; /* by libfuse: it said why */
 };
@@ -82,6 +83,8 @@ static bool catch_signals(struct session *session)
 	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	session->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	for (int i = 0; i < 2; i++)
+		session->spare[i] = fcntl(session->signal_fd, F_DUPFD_CLOEXEC, 0);
 	session->signal_watch = shard_watch_add(session->fs.client, session->signal_fd, EPOLLIN, on_signal, session);
 	return session->signal_watch;
 }
@@ -93,7 +96,8 @@ static bool watch(struct session *session, const char *mountpoint)
 
 	session->device = mountpoint_device(mountpoint);
 	if (!session->device) {
-		cli_error_about(mountpoint, strlen(mountpoint), "mounted, but not found in /proc/self/mountinfo");
+		cli_error_about(mountpoint, strlen(mountpoint), "cannot find the mount in /proc/self/mountinfo: %s",
+				errno ? strerror(errno) : "it is gone");
 		return false;
 	}
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
@@ -143,6 +147,15 @@ static bool is_unmounted(const struct session *session)
 	return poll(&fuse, 1, 0) > 0 && fuse.revents & POLLERR;
 }
 
+static void close_spare(struct session *session)
+{
+	for (int i = 0; i < 2; i++) {
+		if (session->spare[i] >= 0)
+			close(session->spare[i]);
+		session->spare[i] = -1;
+	}
+}
+
 /* Ends the connection and nothing else: libfuse unmounts by path, but not where it sees POLLERR, as of this pipe. */
 static void disconnect(struct fuse_session *fuse)
 {
@@ -159,8 +172,8 @@ static void disconnect(struct fuse_session *fuse)
 /* By now something else may be mounted at MOUNTPOINT, which is not ours to end. Returns false where ours stays. */
 static bool unmount(struct session *session, const char *mountpoint)
 {
+	close_spare(session);
 	bool ours = mountpoint_device(mountpoint) == session->device;
-
 	fuse_session_exit(session->fs.session);
 	if (ours || is_unmounted(session)) {
 		fuse_session_unmount(session->fs.session);
@@ -201,6 +214,7 @@ static void finish(struct session *session)
 {
 	struct fs *fs = &session->fs;
 
+	close_spare(session);
 	if (session->signal_fd >= 0)
 		close(session->signal_fd);
 	free(session->buf.mem);
@@ -220,7 +234,8 @@ static void end_client(struct cli_connect *connect)
 bool session_serve(struct options *options, const char *mountpoint, void (*ready)(void))
 {
 	shard_client *client = options->connect.client;
-	struct session session = {.fs = {.options = options, .client = client}, .signal_fd = -1, .ready = ready};
+	struct session session = {
+		.fs = {.options = options, .client = client}, .signal_fd = -1, .spare = {-1, -1}, .ready = ready};
 
 	bool ok = start(&session, mountpoint);
 	if (ok) {

@@ -297,6 +297,11 @@ class OthersMounts(unittest.TestCase):
             out = self.script(f"first; end $first {name}; is_mounted $PWD/mnt 0; echo $status; cat first")
             self.assertEqual(out, ["0"])
 
+    def test_its_own_mount_is_ended_when_no_descriptor_is_left(self):
+        out = self.script("""first; used=$(ls /proc/$first/fd | wc -l); prlimit --pid $first --nofile=$((used)):4096
+            end $first TERM; is_mounted $PWD/mnt 0; echo $status; cat first""")
+        self.assertEqual(out, ["0"])
+
     def test_what_is_mounted_over_it_stays(self):
         out = self.script("""first; mount -t tmpfs none mnt; echo mine > mnt/mine; end $first TERM
             cat mnt/mine; echo $status; cat first; umount mnt; umount mnt; is_mounted $PWD/mnt 0""")
