@@ -679,6 +679,17 @@ class Failures(Case):
                 self.assertEqual('""' in err, "" in args and "--dir" not in args)
                 self.assertEqual(home.files(), set())
 
+    def test_what_failed_leaves_no_directories(self):
+        home = self.home()
+        before = set(os.listdir(home.path))
+        for place in ("a/b/c", "a" + "/x" * 2100, "a/b/" + "x" * 300):
+            home.env["PATH"] = "/no/servers"
+            self.assertEqual(len(home.fails("up", "--dir", os.path.join(home.path, place)).splitlines()), 1)
+            self.assertEqual(set(os.listdir(home.path)), before)
+        os.makedirs(os.path.join(home.path, "a"))
+        home.fails("up", "--dir", os.path.join(home.path, "a/b/c"))
+        self.assertEqual(os.listdir(os.path.join(home.path, "a")), [])
+
     def test_help_is_no_error(self):
         home = self.home()
         general = home.run("--help")

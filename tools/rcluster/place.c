@@ -79,24 +79,44 @@ static char *absolute(const char *given)
 	return path;
 }
 
+static char *made; /* the uppermost directory that this process has made */
+
+static bool make_dir(const char *path)
+{
+	if (mkdir(path, 0700))
+		return errno == EEXIST || errno == EISDIR || !access(path, X_OK);
+	if (!made)
+		made = realpath(path, NULL);
+	return true;
+}
+
+/* Removes what this process has made of PATH, its directories from the last one up, where nothing else is in them. */
+static void unmake(const char *path)
+{
+	char *real = made ? realpath(path, NULL) : NULL;
+
+	while (real && !strncmp(real, made, strlen(made)) && !rmdir(real))
+		*strrchr(real, '/') = '\0';
+	free(real);
+}
+
 static bool make_dirs(char *path)
 {
-	for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+	for (char *slash = strchr(path + 1, '/');; slash = strchr(slash + 1, '/')) {
 		bool ok;
 
-		*slash = '\0';
-		ok = !mkdir(path, 0700) || errno == EEXIST || errno == EISDIR || !access(path, X_OK);
-		if (!ok)
+		if (slash)
+			*slash = '\0';
+		ok = make_dir(path);
+		if (!ok) {
 			cli_error("cannot make %s: %s: give another place with --dir", path, strerror(errno));
-		*slash = '/';
-		if (!ok)
+			unmake(dirname(path));
 			return false;
+		}
+		if (!slash)
+			return true;
+		*slash = '/';
 	}
-	if (mkdir(path, 0700) && errno != EEXIST) {
-		cli_error("cannot make %s: %s: give another place with --dir", path, strerror(errno));
-		return false;
-	}
-	return true;
 }
 
 char *place_make(const char *given)
@@ -224,6 +244,9 @@ void place_discard(const char *dir)
 	lock_remove(dir);
 	if (rmdir(dir))
 		return;
+	file = text("%s", dir);
+	unmake(dirname(file));
+	free(file);
 	standard = default_dir();
 	if (standard && !strcmp(standard, dir))
 		rmdir(dirname(standard));
