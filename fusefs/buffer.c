@@ -250,8 +250,8 @@ bool buffer_equal(const struct buffer *a, size_t a_at, const struct buffer *b, s
 
 	for (size_t done = 0; done < len;) {
 		size_t n = len - done < sizeof(a_bytes) ? len - done : sizeof(a_bytes);
-		if (buffer_read(a, a_at + done, a_bytes, n) != (long)n || buffer_read(b, b_at + done, b_bytes, n) != (long)n ||
-		    memcmp(a_bytes, b_bytes, n) != 0)
+		if (buffer_read(a, a_at + done, a_bytes, n) != (long)n ||
+		    buffer_read(b, b_at + done, b_bytes, n) != (long)n || memcmp(a_bytes, b_bytes, n) != 0)
 			return false;
 		done += n;
 	}

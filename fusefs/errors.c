@@ -30,6 +30,9 @@ static const struct {
 } reply_errno[] = {
 	{"OOM ", ENOSPC},
 	{"ERR string exceeds maximum allowed size", EFBIG},
+	{"ERR Protocol error: invalid bulk length", EFBIG}, /* proto-max-bulk-len */
+	{"ERR ACL failure in script", EACCES},
+	{"ERR The user executing the script can't run this command", EACCES},
 	{"ERR no such key", ENOENT},
 	{"READONLY ", EROFS},
 	{"NOAUTH ", EACCES},
@@ -50,13 +53,22 @@ int errors_of_code(int error)
 	return error >= 0 && error < SHARD_ERROR_COUNT ? code_errno[error] : EIO;
 }
 
+/* Before Redis 7 a script's error is "ERR Error running script (...): @user_script:1: -OOM ..." */
+static const char *words_of(const shard_reply *reply)
+{
+	static const char script[] = "ERR Error running script";
+	const char *inner = strncmp(reply->str, script, sizeof(script) - 1) ? NULL : strstr(reply->str, ": -");
+
+	return inner ? inner + 3 : reply->str;
+}
+
 int errors_of_reply(const shard_reply *reply)
 {
-	for (size_t i = 0; i < sizeof(reply_errno) / sizeof(*reply_errno); i++) {
-		size_t len = strlen(reply_errno[i].start);
-		if (reply->len >= len && memcmp(reply->str, reply_errno[i].start, len) == 0)
+	const char *words = words_of(reply);
+
+	for (size_t i = 0; i < sizeof(reply_errno) / sizeof(*reply_errno); i++)
+		if (strncmp(words, reply_errno[i].start, strlen(reply_errno[i].start)) == 0)
 			return reply_errno[i].error;
-	}
 	return EIO;
 }
 

@@ -84,6 +84,7 @@ int fs_key_of_name(const struct fs *fs, const char *name, bool make, char **key,
 		return ENOMEM;
 	struct name decoded = name_decode(name, len, room);
 	if (decoded.kind == NAME_KEY) {
+		room[decoded.key_len] = '\0';
 		*key = room;
 		*key_len = decoded.key_len;
 		return 0;

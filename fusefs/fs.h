@@ -42,6 +42,7 @@ struct fs {
 	struct inode *root;
 	struct handle *handles; /* all open files */
 	struct dir *dirs;       /* all open listings */
+	struct pending *scratch; /* those that are kept in memory */
 	struct timespec mounted;
 	unsigned commits;       /* SETs under way for transactions */
 	struct fs_failure {
@@ -80,7 +81,7 @@ void fs_stat(const struct fs *fs, const struct inode *inode, size_t size, bool r
 
 /*
  * The key of a name, for operations that come after a LOOKUP of it. malloc'ed
- * into *KEY. Returns 0, or ENOENT, EINVAL, ENOMEM; MAKE: for a name to create.
+ * into *KEY, with a NUL behind it. Returns 0, or ENOENT, EINVAL, ENOMEM; MAKE: for a name to create.
  */
 int fs_key_of_name(const struct fs *fs, const char *name, bool make, char **key, size_t *key_len);
 

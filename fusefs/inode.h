@@ -31,6 +31,7 @@ struct inode {
 	uint64_t lookups;      /* what the kernel will FORGET */
 	unsigned holds;
 	bool gone;
+	bool scratch;          /* its value is in the memory of this mount alone */
 	mode_t mode;           /* set by chmod; 0 with has_mode false: the default */
 	bool has_mode;
 	struct timespec atime, mtime, ctime;
@@ -71,6 +72,12 @@ struct inode *inode_alone(struct timespec born);
 struct inode *inode_hold(struct inode *inode);
 void inode_drop(struct inode *inode); /* NULL is fine */
 void inode_forget(struct inode *inode, uint64_t lookups);
+
+/* Whether its value is no key's (any more): then it is in its transaction, if anywhere. */
+static inline bool inode_in_memory(const struct inode *inode)
+{
+	return inode->gone || inode->scratch;
+}
 
 /* Its name is someone else's from now on. Back again: only while nobody has taken it. */
 void inode_leave(struct inode *inode);

@@ -8,6 +8,8 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
+#include "scratch.h"
+
 static bool writes(int flags)
 {
 	return (flags & O_ACCMODE) != O_RDONLY;
@@ -183,6 +185,41 @@ static void exclusive_came(struct op *op, const shard_result *result)
 	inode_drop(inode);
 }
 
+/* Whether a key has the name. */
+static void scratch_came(struct op *op, const shard_result *result)
+{
+	struct create *create = (struct create *)op;
+	struct fs *fs = op->fs;
+
+	if (op_failed(op, result))
+		return;
+	if (result->reply->type != SHARD_REPLY_INTEGER || result->reply->integer) {
+		op_error(op, EEXIST);
+		return;
+	}
+	struct inode *inode = op->req ? inode_get(&fs->inodes, op->key, op->key_len, fs_now()) : NULL;
+	if (op->req && !inode)
+		op_error(op, ENOMEM);
+	if (!inode || !op->req)
+		return;
+	created(op_answer(op), inode, TRANSACTION_STORED, &create->fi);
+	if (inode->pending && !inode->scratch)
+		scratch_keep(fs, inode);
+	inode_drop(inode);
+}
+
+static void create_scratch(fuse_req_t req, const char *key, size_t key_len, const struct fuse_file_info *fi)
+{
+	struct create *create = op_create(req, sizeof(*create), NULL, key, key_len);
+
+	if (!create)
+		return;
+	create->open = true;
+	create->fi = *fi;
+	op_submit_key(&create->op, "EXISTS", scratch_came);
+	op_drop(&create->op);
+}
+
 static void create_exclusive(fuse_req_t req, const char *key, size_t key_len, const struct fuse_file_info *fi)
 {
 	struct create *create = op_create(req, sizeof(*create), NULL, key, key_len);
@@ -227,7 +264,9 @@ void open_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mod
 		return;
 	}
 	/* Who cannot write will never commit: the file is made at once. */
-	if ((fi->flags & O_EXCL) || !writes(fi->flags))
+	if ((fi->flags & O_EXCL) && writes(fi->flags) && scratch_wanted(fs_of(req), key, key_len))
+		create_scratch(req, key, key_len, fi);
+	else if ((fi->flags & O_EXCL) || !writes(fi->flags))
 		create_exclusive(req, key, key_len, fi);
 	else
 		create_later(req, key, key_len, fi);

@@ -45,6 +45,7 @@ static const struct argp_option arguments[] = {
 	{"foreground", 'f', NULL, 0, "Stay in the foreground, with errors of the background on stderr", 0},
 	{"options", 'o', "OPTIONS", 0,
 	 "Mount options, with commas: ro, allow_other, uid=N, gid=N, umask=OCTAL, ttl=keep|clear|SECONDS, "
+	 "scratch=keys|memory, "
 	 "commit=auto|close|write, and libfuse's",
 	 0},
 	{0},
@@ -88,6 +89,13 @@ static void take_commit(struct options *options, const char *value)
 	cli_usage("-o commit=: auto, close or write is wanted, not \"%s\"", value);
 }
 
+static void take_scratch(struct options *options, const char *value)
+{
+	options->scratch = strcmp(value, "memory") == 0;
+	if (!options->scratch && strcmp(value, "keys") != 0)
+		cli_usage("-o scratch=%s: keys or memory is wanted", value);
+}
+
 static void take_ttl(struct options *options, const char *value)
 {
 	if (strcmp(value, "keep") == 0) {
@@ -110,8 +118,8 @@ static const struct {
 	const char *name;
 	void (*take)(struct options *options, const char *value);
 } own_options[] = {
-	{"uid", take_uid},       {"gid", take_gid}, {"umask", take_umask},
-	{"commit", take_commit}, {"ttl", take_ttl}, {"max_read", take_max_read},
+	{"uid", take_uid}, {"gid", take_gid},         {"umask", take_umask},       {"commit", take_commit},
+	{"ttl", take_ttl}, {"scratch", take_scratch}, {"max_read", take_max_read},
 };
 
 /* Handed on to libfuse, which would complain only when the servers have been asked. */

@@ -30,6 +30,7 @@ struct options {
 	enum transaction_mode commit;
 	enum ttl_policy ttl;
 	unsigned long long ttl_seconds;
+	bool scratch;            /* files of editors are kept in memory */
 	unsigned max_read;       /* 0: not limited */
 	struct fuse_args *mount; /* what is libfuse's */
 };

@@ -15,10 +15,10 @@ static void store(struct pending *pending);
 
 bool pending_visible(const struct inode *inode)
 {
-	return inode->pending && (transaction_dirty(&inode->pending->t) || inode->gone);
+	return inode->pending && (transaction_dirty(&inode->pending->t) || inode_in_memory(inode));
 }
 
-static void drop(struct pending *pending)
+void pending_drop(struct pending *pending)
 {
 	if (--pending->holds)
 		return;
@@ -77,7 +77,7 @@ int pending_open(struct fs *fs, struct inode *inode, enum transaction_origin ori
 /* What nobody is left to write: as after the last close(). */
 static bool left_over(struct pending *pending)
 {
-	return !pending->handles && !pending->storing && !pending->inode->gone &&
+	return !pending->handles && !pending->storing && !inode_in_memory(pending->inode) &&
 	       transaction_release(&pending->t) == TRANSACTION_COMMIT;
 }
 
@@ -86,7 +86,7 @@ void pending_close(struct pending *pending)
 	pending->handles--;
 	if (left_over(pending))
 		store(pending);
-	drop(pending);
+	pending_drop(pending);
 }
 
 void pending_abandon(struct pending *pending)
@@ -116,7 +116,7 @@ static void quiet(void *ctx)
 	uint64_t now = fs_now_ms(), age = now - pending->changed_at;
 
 	pending->quiet = NULL;
-	if (pending->inode->gone || !transaction_dirty(&pending->t))
+	if (inode_in_memory(pending->inode) || !transaction_dirty(&pending->t))
 		return;
 	if (age < TRANSACTION_QUIET_MS) {
 		wait_for_quiet(pending, TRANSACTION_QUIET_MS - age);
@@ -225,7 +225,7 @@ static void stored(struct pending *pending, int error)
 		store(pending);
 	if (pending->foreign && !transaction_dirty(&pending->t))
 		dissolve(pending);
-	drop(pending);
+	pending_drop(pending);
 }
 
 static void range_set(void *ctx, const shard_result *result)
@@ -285,9 +285,19 @@ static void set_came(void *ctx, const shard_result *result)
 	}
 }
 
+void pending_add_ttl(const struct options *options, struct words *words, char seconds[24])
+{
+	if (options->ttl == TTL_KEEP) {
+		words_text(words, "KEEPTTL");
+	} else if (options->ttl == TTL_SECONDS) {
+		snprintf(seconds, 24, "%llu", options->ttl_seconds);
+		words_text(words, "EX");
+		words_text(words, seconds);
+	}
+}
+
 static void submit_set(struct pending *pending)
 {
-	const struct options *options = pending->fs->options;
 	struct words words = {0};
 	char seconds[24];
 
@@ -296,13 +306,7 @@ static void submit_set(struct pending *pending)
 	words_text(&words, "");
 	if (pending->t.absent)
 		words_text(&words, "NX");
-	if (options->ttl == TTL_KEEP) {
-		words_text(&words, "KEEPTTL");
-	} else if (options->ttl == TTL_SECONDS) {
-		snprintf(seconds, sizeof(seconds), "%llu", options->ttl_seconds);
-		words_text(&words, "EX");
-		words_text(&words, seconds);
-	}
+	pending_add_ttl(pending->fs->options, &words, seconds);
 	submit_value(pending, &words, 2, set_came);
 }
 
@@ -342,7 +346,7 @@ static bool wait_in(struct pending_waiter **list, uint64_t serial, struct op *op
 
 void pending_commit(struct pending *pending, struct op *op, pending_done done)
 {
-	if (pending->inode->gone || !transaction_dirty(&pending->t))
+	if (inode_in_memory(pending->inode) || !transaction_dirty(&pending->t))
 		done(op, 0);
 	else if (wait_in(&pending->waiters, pending->t.serial, op, done) && !pending->storing)
 		store(pending);

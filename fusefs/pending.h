@@ -24,12 +24,13 @@ struct pending {
 	struct inode *inode; /* held */
 	struct transaction t;
 	unsigned handles;    /* that write through it */
-	unsigned holds;      /* the handles, and the SET under way */
+	unsigned holds;      /* the handles, the SET under way, scratch_keep() */
 	bool storing;
 	bool foreign;        /* the key that it was to create was made by someone else */
 	struct pending_waiter *waiters;  /* for their change to be stored */
 	struct pending_waiter *settlers; /* until nothing is under way */
 	struct buffer *sent; /* what a SET is sending; or NULL */
+	struct pending *next_scratch; /* in fs->scratch */
 	shard_timer *quiet;
 	uint64_t changed_at, stored_at; /* ms */
 	uint64_t patience; /* ms, until what costs much is stored at a pause */
@@ -41,6 +42,11 @@ struct pending {
  */
 int pending_open(struct fs *fs, struct inode *inode, enum transaction_origin origin);
 void pending_close(struct pending *pending);
+
+void pending_drop(struct pending *pending); /* one hold */
+
+/* What SET says of the expiry of a value that is written anew. */
+void pending_add_ttl(const struct options *options, struct words *words, char seconds[24]);
 
 /* Truncates it to nothing. 0 or ENOMEM. */
 int pending_truncate(struct pending *pending, bool by_open);

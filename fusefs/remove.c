@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "scratch.h"
+
 struct removal {
 	struct op op;
 	bool unborn; /* created here, and not on any server yet */
@@ -38,6 +40,13 @@ static void settled(struct op *op, int error)
 
 	if (error) {
 		op_error(op, error);
+		return;
+	}
+	if (op->inode && op->inode->scratch) {
+		inode_leave(op->inode);
+		scratch_let_go(op->fs, op->inode);
+		removal->done = true;
+		op_error(op, 0);
 		return;
 	}
 	if (op->inode) {

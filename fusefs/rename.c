@@ -12,6 +12,8 @@
 
 #include <shard/slot.h>
 
+#include "scratch.h"
+
 #define COPIES 4
 #define COPY_MAX "67108864"
 
@@ -40,6 +42,7 @@ struct renaming {
 	bool done;
 	unsigned copies;
 	char digest[41];
+	struct buffer *sent; /* a scratch file's value; or NULL */
 };
 
 static void finish(struct op *op)
@@ -49,6 +52,7 @@ static void finish(struct op *op)
 	if (renaming->target && !renaming->done)
 		inode_return(renaming->target);
 	inode_drop(renaming->target);
+	buffer_unref(renaming->sent);
 	free(renaming->to);
 }
 
@@ -175,7 +179,69 @@ static void copy(struct renaming *renaming)
 	submit_script(renaming, dump_script, COPY_MAX, dumped);
 }
 
+/* ---- a scratch file becomes a key ---- */
+
+static void scratch_stored(struct op *op, const shard_result *result)
+{
+	struct renaming *renaming = (struct renaming *)op;
+	struct pending *pending = op->inode->pending;
+	bool nil = !result->error && result->reply->type == SHARD_REPLY_NIL;
+
+	transaction_end(&pending->t, nil || result->error ? EEXIST : 0, true);
+	if (op_failed(op, result))
+		return;
+	if (nil) {
+		op_error(op, EEXIST);
+		return;
+	}
+	succeed(renaming);
+	if (op->inode->scratch)
+		scratch_let_go(op->fs, op->inode);
+	inode_wrote(op->inode, op->inode->mtime);
+}
+
+static void store_scratch(struct renaming *renaming)
+{
+	struct op *op = &renaming->op;
+	struct transaction *t = &op->inode->pending->t;
+	struct words words = {0};
+	char seconds[24];
+	shard_body body;
+	shard_call how = {.flags = SHARD_IDEMPOTENT};
+
+	transaction_begin(t);
+	renaming->sent = buffer_ref(t->buffer);
+	body = (shard_body){.argument = 2, .fd = buffer_fd(t->buffer), .len = t->sending_size};
+	words_text(&words, "SET");
+	words_add(&words, renaming->to, renaming->to_len);
+	words_text(&words, "");
+	if (body.fd >= 0) {
+		how.body = &body;
+	} else {
+		words.word[2] = buffer_map(t->buffer, t->sending_size);
+		words.len[2] = t->sending_size;
+	}
+	if (!renaming->replace)
+		words_text(&words, "NX");
+	pending_add_ttl(op->fs->options, &words, seconds);
+	if (!op_submit(op, &words, &how, scratch_stored))
+		transaction_end(t, EIO, true);
+}
+
 /* ---- */
+
+static void replace_target(struct renaming *renaming)
+{
+	struct inode *target = renaming->target;
+
+	inode_leave(target);
+	if (!target->scratch)
+		return;
+	/* No key has the name; should the renaming fail, it is gone all the same. */
+	scratch_let_go(renaming->op.fs, target);
+	inode_drop(target);
+	renaming->target = NULL;
+}
 
 static void target_settled(struct op *op, int error)
 {
@@ -188,8 +254,10 @@ static void target_settled(struct op *op, int error)
 		return;
 	}
 	if (renaming->target)
-		inode_leave(renaming->target);
-	if (shard_slot(op->key, op->key_len) == shard_slot(renaming->to, renaming->to_len))
+		replace_target(renaming);
+	if (op->inode && op->inode->scratch)
+		store_scratch(renaming);
+	else if (shard_slot(op->key, op->key_len) == shard_slot(renaming->to, renaming->to_len))
 		rename_in_slot(renaming);
 	else
 		copy(renaming);

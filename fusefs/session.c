@@ -14,6 +14,7 @@
 #include "cli.h"
 #include "mountpoint.h"
 #include "ops.h"
+#include "scratch.h"
 
 #define REQUESTS_A_TICK 64
 
@@ -218,6 +219,7 @@ static void finish(struct session *session)
 	if (session->signal_fd >= 0)
 		close(session->signal_fd);
 	free(session->buf.mem);
+	scratch_finish(fs);
 	inode_table_finish(&fs->inodes);
 	inode_drop(fs->root);
 	if (fs->session)

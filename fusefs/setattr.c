@@ -10,11 +10,13 @@
 
 #include "errors.h"
 
-/* Cuts or grows in one step, so that nobody sees half of it; 1, or nil without the key. */
+/* Cuts or grows in one step, so that nobody sees half of it; 1, or nil without the key. STRLEN refuses other types. */
 static const char truncate_script[] =
 	"if redis.call('EXISTS', KEYS[1]) == 0 then return false end\n"
 	"local size, want = redis.call('STRLEN', KEYS[1]), tonumber(ARGV[1])\n"
-	"if want < size then\n"
+	"if want == 0 then\n"
+	"  redis.call('SET', KEYS[1], '', 'KEEPTTL')\n"
+	"elseif want < size then\n"
 	"  redis.call('SET', KEYS[1], redis.call('GETRANGE', KEYS[1], 0, want - 1), 'KEEPTTL')\n"
 	"elseif want > size then\n"
 	"  redis.call('SETRANGE', KEYS[1], want - 1, '\\0')\n"
@@ -51,9 +53,13 @@ static void resized(struct op *op, int error)
 static void truncated(struct op *op, const shard_result *result)
 {
 	struct setattr *set = (struct setattr *)op;
+	int error = errors_of_result(result);
 
-	if (op_failed(op, result))
+	/* By its path a key of another type is one that cannot be written, as open() says. */
+	if (error) {
+		op_error(op, error == ESTALE && set->path ? EACCES : error);
 		return;
+	}
 	if (result->reply->type == SHARD_REPLY_NIL) {
 		op_error(op, set->path ? ENOENT : ESTALE);
 		return;
@@ -71,19 +77,11 @@ static void submit_truncate(struct setattr *set)
 	char size[24];
 
 	snprintf(size, sizeof(size), "%zu", set->size);
-	if (set->size == 0) {
-		words_text(&words, "SET");
-		words_key(&words, &set->op);
-		words_text(&words, "");
-		words_text(&words, "XX");
-		words_text(&words, "KEEPTTL");
-	} else {
-		words_text(&words, "EVAL");
-		words_text(&words, truncate_script);
-		words_text(&words, "1");
-		words_key(&words, &set->op);
-		words_text(&words, size);
-	}
+	words_text(&words, "EVAL");
+	words_text(&words, truncate_script);
+	words_text(&words, "1");
+	words_key(&words, &set->op);
+	words_text(&words, size);
 	op_submit(&set->op, &words, &how, truncated);
 }
 
@@ -136,7 +134,7 @@ static void resize(struct setattr *set, struct handle *handle)
 	set->op.keeps_on = true;
 	if (set->size > TRANSACTION_VALUE_MAX)
 		op_error(&set->op, EFBIG);
-	else if (inode->gone && inode->pending)
+	else if (inode_in_memory(inode) && inode->pending)
 		resize_removed(set);
 	else if (begins)
 		resize_through(set, handle);

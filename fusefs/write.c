@@ -113,12 +113,20 @@ static void mirror(struct write *write, size_t offset)
 		transaction_mirror(&pending->t, offset, write->data, write->size);
 }
 
+/* The key must be there: a file that was removed meanwhile does not come back with a head of zeros. */
+static const char range_script[] = "if redis.call('EXISTS', KEYS[1]) == 0 then return false end\n"
+				   "return redis.call('SETRANGE', KEYS[1], ARGV[1], ARGV[2])\n";
+
 static void range_set(struct op *op, const shard_result *result)
 {
 	struct write *write = (struct write *)op;
 
 	if (op_failed(op, result))
 		return;
+	if (result->reply->type == SHARD_REPLY_NIL) {
+		op_error(op, ESTALE);
+		return;
+	}
 	inode_wrote(op->inode, fs_now());
 	mirror(write, write->offset);
 	reply_written(op);
@@ -131,7 +139,9 @@ static void submit_range(struct write *write, const char *data)
 	char offset[24];
 
 	snprintf(offset, sizeof(offset), "%zu", write->offset);
-	words_text(&words, "SETRANGE");
+	words_text(&words, "EVAL");
+	words_text(&words, range_script);
+	words_text(&words, "1");
 	words_key(&words, &write->op);
 	words_text(&words, offset);
 	words_add(&words, data, write->size);
@@ -203,7 +213,7 @@ void write_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, 
 
 	if (!size)
 		fuse_reply_write(req, 0);
-	else if (handle->inode->gone && handle->inode->pending)
+	else if (inode_in_memory(handle->inode) && handle->inode->pending)
 		write_removed(req, handle, data, size, offset);
 	else if ((size_t)offset > TRANSACTION_VALUE_MAX - size && !handle->appends)
 		fuse_reply_err(req, EFBIG);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/xattr.h>
 #include <string.h>
 
 #include <shard/slot.h>
@@ -129,18 +130,110 @@ void xattr_get(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 	if (!query)
 		return;
 	query->size = size;
-	attributes[i].get(&query->op);
+	if (inode_in_memory(query->op.inode))
+		op_error(&query->op, ENODATA);
+	else
+		attributes[i].get(&query->op);
 	op_drop(&query->op);
+}
+
+/* ---- the expiry ---- */
+
+#define TTL_MAX 1000000000000
+
+struct expiry {
+	struct op op;
+	long long seconds; /* -1: none */
+};
+
+static void expiry_set(struct op *op, const shard_result *result)
+{
+	if (op_failed(op, result))
+		return;
+	/* PERSIST says 0 of a key that has no expiry, too. */
+	bool there = result->reply->type == SHARD_REPLY_INTEGER &&
+		     (result->reply->integer || ((struct expiry *)op)->seconds < 0);
+	op_error(op, there ? 0 : ENOENT);
+}
+
+static void stored(struct op *op, int error)
+{
+	struct expiry *expiry = (struct expiry *)op;
+	struct words words = {0};
+	char seconds[24];
+
+	if (error || inode_in_memory(op->inode)) {
+		op_error(op, error ? error : ESTALE);
+		return;
+	}
+	if (expiry->seconds < 0) {
+		op_submit_key(op, "PERSIST", expiry_set);
+		return;
+	}
+	snprintf(seconds, sizeof(seconds), "%lld", expiry->seconds);
+	words_text(&words, "EXPIRE");
+	words_key(&words, op);
+	words_text(&words, seconds);
+	op_submit(op, &words, NULL, expiry_set);
+}
+
+static void set_expiry(fuse_req_t req, fuse_ino_t ino, long long seconds)
+{
+	struct expiry *expiry = op_create(req, sizeof(*expiry), fs_inode(fs_of(req), ino), NULL, 0);
+
+	if (!expiry)
+		return;
+	expiry->op.keeps_on = true;
+	expiry->seconds = seconds;
+	pending_publish(expiry->op.inode, &expiry->op, stored);
+	op_drop(&expiry->op);
+}
+
+/* Seconds from 1 on, or -1. */
+static bool parse_seconds(const char *value, size_t size, long long *seconds)
+{
+	char text[16], *end;
+
+	if (!size || size >= sizeof(text))
+		return false;
+	memcpy(text, value, size);
+	text[size] = '\0';
+	if (text[size - 1] == '\n')
+		text[--size] = '\0';
+	*seconds = strtoll(text, &end, 10);
+	return size && end == text + size && text[0] != ' ' && text[0] != '+' &&
+	       (*seconds == -1 || (*seconds > 0 && *seconds <= TTL_MAX));
+}
+
+static bool is_ttl(const char *name)
+{
+	return strcmp(name, PREFIX "ttl") == 0;
 }
 
 void xattr_set(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size, int flags)
 {
-	fuse_reply_err(req, ino != FUSE_ROOT_ID && find(name) >= 0 ? EPERM : EOPNOTSUPP);
+	long long seconds;
+
+	if (ino == FUSE_ROOT_ID || find(name) < 0)
+		fuse_reply_err(req, EOPNOTSUPP);
+	else if (!is_ttl(name))
+		fuse_reply_err(req, EPERM);
+	else if (flags & XATTR_CREATE)
+		fuse_reply_err(req, EEXIST);
+	else if (!parse_seconds(value, size, &seconds))
+		fuse_reply_err(req, EINVAL);
+	else
+		set_expiry(req, ino, seconds);
 }
 
 void xattr_remove(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
-	xattr_set(req, ino, name, NULL, 0, 0);
+	if (ino == FUSE_ROOT_ID || find(name) < 0)
+		fuse_reply_err(req, EOPNOTSUPP);
+	else if (!is_ttl(name))
+		fuse_reply_err(req, EPERM);
+	else
+		set_expiry(req, ino, -1);
 }
 
 void xattr_list(fuse_req_t req, fuse_ino_t ino, size_t size)
