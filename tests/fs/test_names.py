@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Names and listings: every key has one name, ls shows each key once, rm -r of everything ends with nothing."""
 
+import ctypes
 import os
 import random
+import re
 import unittest
 
 from fslib import Mount
-from shardtest import Cluster, Server
+from shardtest import Cluster, Server, slot
 
 CLUSTER = None
 MOUNT = None
@@ -97,25 +99,218 @@ class Names(unittest.TestCase):
         if "too long" not in result.err:  # older kernels pass no more than 1024 bytes, as one name
             self.assertEqual(result.out, b"value")
 
-    def test_random_keys(self):
-        seed = random.randrange(1 << 32)
-        rng = random.Random(seed)
-        keys = {rng.randbytes(rng.randrange(0, 60)) for _ in range(150)}
-        keys |= {bytes(rng.choices(b"%/.2EFa\0", k=rng.randrange(0, 8))) for _ in range(150)}
+
+# ---- the codec once more, as the words of the specification are ----
+
+
+def encode(key):
+    """The whole name of a key."""
+    if key == b"":
+        return b"%"
+    name = key.replace(b"%", b"%25").replace(b"/", b"%2F").replace(b"\0", b"%00")
+    if key in (b".", b".."):
+        return name.replace(b".", b"%2E")
+    return b"%2E" + name[1:] if key == b".shardfs" else name
+
+
+def decode(name):
+    """The key of a name; None where it is no key's."""
+    key = re.sub(rb"%([0-9A-F]{2})", lambda m: bytes([int(m[1], 16)]), name) if name != b"%" else b""
+    return key if encode(key) == name else None
+
+
+def xxh3(key):
+    try:
+        library = ctypes.CDLL("libxxhash.so.0")
+    except OSError as error:
+        raise unittest.SkipTest("no libxxhash.so.0") from error
+    library.XXH3_64bits.restype = ctypes.c_uint64
+    library.XXH3_64bits.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
+    return library.XXH3_64bits(key, len(key))
+
+
+def listed(key):
+    """The name that a listing shows."""
+    name = encode(key)
+    return name if len(name) <= 255 else b"%%~%04X-%016X" % (slot(key), xxh3(key))
+
+
+class Codec(unittest.TestCase):
+    """Random names and keys, both ways."""
+
+    # Tries each NAME that standard input has, in hex: what stat and create say, and what it holds.
+    TRY = """
+import errno, os, sys
+def attempt(call, *args):
+    try:
+        return call(*args)
+    except OSError as error:
+        return errno.errorcode[error.errno]
+def read(name):
+    with open(name, "rb") as file:
+        return file.read().hex()
+def create(name):
+    with open(name, "wb") as file:
+        return str(file.write(b"made as " + name))
+for line in sys.stdin:
+    name = bytes.fromhex(line)
+    print(line.strip(), attempt(read, name) or "-", attempt(create, name) or "-")
+"""
+
+    def setUp(self):
+        CLUSTER.flush()
+        self.seed = random.randrange(1 << 32)
+        self.rng = random.Random(self.seed)
+
+    def random_keys(self, count):
+        rng = self.rng
+        keys = {rng.randbytes(rng.randrange(0, 40)) for _ in range(count)}
+        keys |= {bytes(rng.choices(b"%/.2EFa\0~-\n", k=rng.randrange(0, 9))) for _ in range(count)}
+        keys |= {bytes(rng.choices(b"/%a", k=rng.randrange(80, 260))) for _ in range(count // 4)}
+        keys |= {b"x" * size for size in (253, 254, 255, 256, 257)}
+        keys |= {b"/" * 84 + b"x" * size for size in (2, 3, 4)} | {b"/" * 85, b"/" * 86}
+        keys |= {b"", b".", b"..", b"...", b".shardfs", b".shardfs/x", b"%", b"%%", b"%val", b"%2E", b"%41", b"\n"}
+        keys |= {b"%~0000-0000000000000000", b"\xff", b"\xc3", "gr\u00f6\u00dfe".encode(), b"\0", b"/", b"a/../b"}
+        return keys
+
+    def tries(self, names):
+        stdin = "".join(f"{name.hex()}\n" for name in names).encode()
+        out = MOUNT.ok(["/usr/bin/python3", "-I", "-c", self.TRY], stdin, 60)
+        rows = [line.split(" ") for line in out.decode().splitlines()]
+        self.assertEqual(len(rows), len(names))
+        return {bytes.fromhex(name): (read, made) for name, read, made in rows}
+
+    def test_a_key_is_listed_and_read_under_its_name(self):
+        keys = self.random_keys(150)
         for key in keys:
-            CLUSTER.call("SET", key, key)
+            CLUSTER.call("SET", key, b"value of " + key)
+        found = MOUNT.ok("find . -mindepth 1 -maxdepth 1 -printf '%f\\0'", timeout=60).split(b"\0")[:-1]
+        self.assertEqual(sorted(found), sorted(map(listed, keys)), f"seed {self.seed}")
+        for key in keys:
+            self.assertEqual(decode(encode(key)), key)
+        for key, (read, made) in zip(keys, self.tries([listed(key) for key in keys]).values()):
+            self.assertEqual(bytes.fromhex(read), b"value of " + key, f"seed {self.seed}")
+            self.assertEqual(CLUSTER.call("GET", key), b"made as " + listed(key), f"seed {self.seed} {made}")
+
+    def test_a_file_is_the_key_of_its_name(self):
+        names = {encode(key) for key in self.random_keys(150)}
+        for name, (read, made) in self.tries(sorted(names)).items():
+            self.assertEqual((read, made), ("ENOENT", str(len(name) + 8)), f"seed {self.seed} {name}")
+            self.assertEqual(CLUSTER.call("GET", decode(name)), b"made as " + name, f"seed {self.seed} {name}")
+        self.assertEqual(sum(s.call("DBSIZE") for s in CLUSTER.masters()), len(names))
+
+    def test_any_other_name_is_no_file(self):
+        rng = self.rng
+        names = {bytes(rng.choices(b"%2E5F0aA~.-", k=rng.randrange(1, 12))) for _ in range(600)}
+        names |= {b"%~" + bytes(rng.choices(b"0123456789ABCDEFabcg-", k=21)) for _ in range(50)}
+        names |= {b"%2f", b"%41", b"%2E%2E%2E", b"%2Ex", b"x%2E", b"%2Eshardfs2", b"%2E%2Fx", b"%00%", b"%0", b"%g0"}
+        names |= {b"%%~%04X-%016X" % (slot("short"), xxh3(b"short")), b".shardfs", b"%~", b"%~0000-", b"%val"}
+        CLUSTER.call("SET", "short", "v")
+        others = sorted(name for name in names - {b".", b".."} if decode(name) is None)
+        self.assertGreater(len(others), 200)
+        for name, said in self.tries(others).items():
+            self.assertEqual(said, ("ENOENT", "EINVAL"), f"seed {self.seed} {name}")
+        self.assertEqual(sum(s.call("DBSIZE") for s in CLUSTER.masters()), 1)
+
+
+class LongNames(unittest.TestCase):
+    """Keys whose names do not fit into a listing, and do all that files do."""
+
+    def setUp(self):
+        CLUSTER.flush()
+
+    # What can be done with a file, under the name that is given.
+    USE = """
+import os, sys
+name, other = map(os.fsencode, sys.argv[1:])
+def read(name):
+    with open(name, "rb") as file:
+        return file.read()
+assert read(name) == b"value", read(name)
+assert os.stat(name).st_size == 5
+with open(name, "ab") as file:
+    file.write(b" and more")
+with open(name, "r+b") as file:
+    file.write(b"V")
+assert read(name) == b"Value and more", read(name)
+os.truncate(name, 5)
+with open(name, "wb") as file:
+    file.write(b"anew")
+assert int(os.getxattr(name, "user.redis.slot")) >= 0
+os.rename(name, b"short")
+assert not os.path.exists(name) and read(b"short") == b"anew"
+with open(other, "wb") as file:
+    file.write(b"other")
+os.rename(b"short", other)
+assert read(other) == b"anew"
+os.unlink(other)
+assert os.listdir(b".") == [], os.listdir(b".")
+"""
+
+    def test_everything_works_with_the_short_name(self):
+        rng = random.Random(1)
+        for size in (256, 1000, 4095, 4096, 65535, 65536, 100000, 1 << 20):
+            with self.subTest(size):
+                key, other = rng.randbytes(size), b"{other}" * 40
+                CLUSTER.call("SET", key, "value")
+                MOUNT.python(self.USE, os.fsdecode(listed(key)), os.fsdecode(encode(other)))
+
+    def test_everything_works_with_the_whole_name(self):
+        for size in (256, 1024, 4000, 4095):
+            with self.subTest(size):
+                key, other = b"k" * size, b"{other}" + b"o" * (size - 7)
+                if "too long" in MOUNT.run(["stat", key]).err:  # older kernels
+                    self.assertGreater(size, 1024)
+                    continue
+                CLUSTER.call("SET", key, "value")
+                MOUNT.python(self.USE, key.decode(), other.decode())
+
+    def test_a_name_beyond_what_the_kernel_passes(self):
+        result = MOUNT.run("n=$(head -c 4096 /dev/zero | tr '\\0' k); echo v > ./$n")
+        self.assertIn("File name too long", result.err)
+
+    def test_both_names_are_one_file(self):
+        key = b"long/" * 60
+        CLUSTER.call("SET", key, "value")
         script = """
 import os, sys
-for name in os.listdir(b"."):
-    value = open(name, "rb").read()
-    print(name.hex(), value.hex())
-    open(name, "wb").write(value + b"!")
+short, whole = sys.argv[1:]
+assert os.stat(short).st_ino == os.stat(whole).st_ino
+with open(short, "r+b", buffering=0) as a, open(whole, "r+b", buffering=0) as b:
+    a.write(b"VALUE")
+    assert b.read() == b"VALUE"
+    b.truncate(0)
+    assert os.stat(short).st_size == 0 and a.read() == b""
+    b.seek(0)
+    b.write(b"pending")
+    assert os.stat(short).st_size == 7
+os.unlink(whole)
+assert not os.path.exists(short)
 """
-        rows = [line.split(" ") for line in MOUNT.python(script, timeout=60).splitlines()]
-        self.assertEqual(len({name for name, _ in rows}), len(keys), f"seed {seed}")
-        self.assertEqual({bytes.fromhex(value) for _, value in rows}, keys, f"seed {seed}")
+        MOUNT.python(script, os.fsdecode(listed(key)), os.fsdecode(encode(key)))
+        self.assertIsNone(CLUSTER.call("GET", key))
+
+    def test_many_in_one_slot(self):
+        keys = [b"{slot}" + b"%d" % i * 200 for i in range(100, 400)]
         for key in keys:
-            self.assertEqual(CLUSTER.call("GET", key), key + b"!", f"seed {seed}: {key!r}")
+            CLUSTER.call("SET", key, key[6:9])
+        names = {listed(key): key for key in keys}
+        self.assertEqual(len(names), len(keys))
+        out = MOUNT.ok("for f in *; do echo \"$f $(cat \"$f\")\"; done; rm -- *; ls -A", timeout=60)
+        rows = dict(line.split(b" ") for line in out.splitlines())
+        self.assertEqual(rows, {name: key[6:9] for name, key in names.items()})
+
+    def test_a_short_name_of_another_slot_or_hash(self):
+        key = b"k" * 300
+        CLUSTER.call("SET", key, "v")
+        name = listed(key).decode()
+        other = f"{(slot(key) + 1) % 16384:04X}"
+        wrongs = [name[:2] + other + name[6:], name[:-1] + "0F"[name[-1] == "0"], name.lower(), name + "0"]
+        for wrong in [*wrongs, "%~FFFF" + name[6:], name[:-1]]:
+            with self.subTest(wrong):
+                self.assertIn("No such file", MOUNT.run(["cat", wrong]).err)
+                self.assertIn("Invalid argument", MOUNT.run(f"echo x > '{wrong}'").err)
+        self.assertEqual(CLUSTER.call("GET", key), b"v")
 
 
 class Listings(unittest.TestCase):
