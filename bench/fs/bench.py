@@ -41,57 +41,50 @@ def fill(cluster, clients, count):
             connection.pipeline(commands)
 
 
-def operations(mount, clients, count):
-    """Seconds an operation takes, and the daemon's CPU for it: {"stat 1": ..., "stat 1 cpu": ..., ...}."""
-    argv = [program("bench-fs-client"), mount.path, str(mount.pid), str(clients), str(count), *OPERATIONS]
+def operations(cluster, mount, clients, count):
+    """Seconds an operation takes, the daemon's CPU and that of all: {"stat": ..., "stat cpu": ..., "stat all": ...}."""
+    pids = ",".join(str(pid) for pid in (mount.pid, *(server.pid for server in cluster.servers)))
+    argv = [program("bench-fs-client"), mount.path, pids, str(clients), str(count), *OPERATIONS]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
     if done.returncode:
         raise Failure(f"{' '.join(argv)}: {done.stderr.strip()}")
     figures = {}
     for line in done.stdout.splitlines():
-        name, wall, cpu = line.split()
-        figures[f"{name} {clients}"] = int(wall) / 1e9
-        figures[f"{name} {clients} cpu"] = int(cpu) / 1e9
+        name, *shares = line.split()
+        for metric, share in zip((name, f"{name} cpu", f"{name} all"), shares):
+            figures[metric] = int(share) / 1e9
     return figures
 
 
-def quickest(context, prototypes):
-    """Which prototype is the quicker one at open+read+close, by the number of clients."""
-    best = {}
-    for clients in (1, 8):
-        count = context.scaled(2000) // clients
-        sides = {name: lambda m=mount: operations(m, clients, count) for name, mount in prototypes.items()}
-        got = interleave(context, sides, 3)
-        cost = lambda name: sum(got.median(name, f"{op} {clients}") for op in OPERATIONS)  # noqa: E731
-        best[clients] = min(prototypes, key=cost)
-    return best
+def quicker(context, cluster, prototypes, clients):
+    """Which of PROTOTYPES needs less time for all operations together."""
+    count = context.scaled(2000) // clients
+    sides = {name: lambda m=mount: operations(cluster, m, clients, count) for name, mount in prototypes.items()}
+    got = interleave(context, sides, 3)
+    return min(prototypes, key=lambda name: sum(got.median(name, f"{op} all") for op in OPERATIONS))
 
 
 def bench_operations(context, cluster):
-    count = context.scaled(4000)
-    fill(cluster, 8, count)
+    fill(cluster, 8, context.scaled(4000))
     with mounts.shardfs(cluster) as ours, mounts.prototype(cluster) as one, mounts.prototype(cluster, 8) as many:
-        loops = {"a loop with one thread": one, "a loop with eight threads": many}
-        best = quickest(context, loops)
+        prototypes = {"blocking prototype, one thread": one, "blocking prototype, eight threads": many}
         for clients in (1, 8):
-            each = count // clients
-            peer = loops[best[clients]]
+            name = quicker(context, cluster, prototypes, clients)
+            each = context.scaled(2000) // clients
             sides = {
-                "shard": lambda: operations(ours, clients, each),
-                "prototype": lambda: operations(peer, clients, each),
+                "shard": lambda: operations(cluster, ours, clients, each),
+                "peer": lambda: operations(cluster, prototypes[name], clients, each),
             }
-            got = interleave(context, sides)
-            yield from operation_rows(got, clients, f"blocking prototype, {best[clients]}")
+            yield from operation_rows(interleave(context, sides, 2 * context.rounds), clients, name)
 
 
 def operation_rows(got, clients, peer):
-    limit = 1.0 if clients == 1 else 1 / 1.3
+    goal = ("speed-up", 1.0 if clients == 1 else 1.3)
     for name in OPERATIONS:
-        metric = f"{name} {clients}"
         what = f"{SHOWN[name]}, {clients} client{'s' * (clients > 1)}"
-        yield Row(what, "us", got.median("shard", metric), peer, got.median("prototype", metric), "speed-up", 1 / limit)
-        metric += " cpu"
-        yield Row(f"{what}, the daemon's CPU", "us", got.median("shard", metric), peer, got.median("prototype", metric))
+        for metric, more, kind in (("", "", goal), (" all", ", CPU of all", ()), (" cpu", ", CPU of the daemon", ())):
+            ours, theirs = (got.median(side, name + metric) for side in ("shard", "peer"))
+            yield Row(what + more, "us", ours, peer, theirs, *kind)
 
 
 # ---- copies ----
@@ -108,7 +101,9 @@ def copy(source, target):
 def command(cluster, what, key, size):
     port = str(cluster.master_of(key).port)
     argv = [program("bench-fs-value"), "127.0.0.1", port, what, key, str(size)]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
+    if done.returncode:
+        raise Failure(done.stderr.strip())
     wall, _ = done.stdout.split()
     return {"wall": int(wall) / 1e9}
 

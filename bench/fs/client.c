@@ -1,27 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bench-fs-client DIR DAEMON-PID CLIENTS COUNT OPERATION...: CLIENTS processes do each OPERATION (stat, read, create,
- * unlink) on COUNT files each, one operation after the other. Prints a line for each: "OPERATION WALL-NS CPU-NS", an
- * operation's share of the time of all, and of the daemon's CPU. CPU time of the daemon that comes after the last
- * answer (RELEASE) counts in the operation that caused it.
+ * bench-fs-client DIR PIDS CLIENTS COUNT OPERATION...: CLIENTS processes do each OPERATION (stat, read, create, unlink)
+ * on COUNT files each, one operation after the other. PIDS are the daemon's and those of the servers, with commas.
+ * Prints a line for each: "OPERATION WALL-NS DAEMON-NS ALL-NS": the time that one operation took of the whole, the
+ * daemon's CPU, and that of the daemon, the servers and the clients together. What comes after the last answer
+ * (RELEASE) counts, too.
  *
  * stat and read are of files "oldC-N" that are there (C is the client); create makes "newC-N", which unlink removes.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <signal.h>
 #include <time.h>
 #include <unistd.h>
 
 #define VALUE_LEN 100
+#define SERVERS_MAX 64
 
 struct operation {
 	const char *name;
@@ -30,6 +33,8 @@ struct operation {
 };
 
 static char value[VALUE_LEN];
+static clockid_t server[SERVERS_MAX]; /* the daemon's is the first */
+static int servers;
 
 static int run_stat(const char *path)
 {
@@ -88,6 +93,19 @@ static long long now(clockid_t clock)
 	return t.tv_sec * 1000000000LL + t.tv_nsec;
 }
 
+/* Of the clients that have ended, and all that serve them. */
+static long long all_cpu(void)
+{
+	struct rusage usage;
+	long long sum = 0;
+
+	getrusage(RUSAGE_CHILDREN, &usage);
+	for (int i = 0; i < servers; i++)
+		sum += now(server[i]);
+	return sum + (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000000LL +
+	       (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1000LL;
+}
+
 static void work(const struct operation *operation, int client, int count, pthread_barrier_t *start)
 {
 	char path[64];
@@ -114,11 +132,11 @@ static void make_barrier(pthread_barrier_t *barrier, int count)
 	pthread_barrierattr_destroy(&attr);
 }
 
-static int run(const struct operation *operation, int clients, int count, clockid_t daemon)
+static int run(const struct operation *operation, int clients, int count)
 {
 	pthread_barrier_t *start =
 		mmap(NULL, sizeof(*start), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	long long wall, cpu;
+	long long wall, cpu, all;
 	int status, failed = 0;
 
 	if (start == MAP_FAILED)
@@ -127,32 +145,41 @@ static int run(const struct operation *operation, int clients, int count, clocki
 	for (int i = 0; i < clients; i++)
 		if (fork() == 0)
 			work(operation, i, count, start);
-	cpu = now(daemon);
+	all = all_cpu();
+	cpu = now(server[0]);
 	wall = now(CLOCK_MONOTONIC);
 	pthread_barrier_wait(start);
 	for (int i = 0; i < clients; i++)
 		failed |= wait(&status) < 0 || status;
 	wall = now(CLOCK_MONOTONIC) - wall;
 	usleep(2000); /* what comes after the last answer */
-	cpu = now(daemon) - cpu;
+	cpu = now(server[0]) - cpu;
+	all = all_cpu() - all;
 	if (!failed)
-		printf("%s %lld %lld\n", operation->name, wall / clients / count, cpu / clients / count);
+		printf("%s %lld %lld %lld\n", operation->name, wall / clients / count, cpu / clients / count,
+		       all / clients / count);
 	munmap(start, sizeof(*start));
 	return failed ? -1 : 0;
 }
 
+static int read_pids(char *text)
+{
+	for (char *word = strtok(text, ","); word && servers < SERVERS_MAX; word = strtok(NULL, ","))
+		if (clock_getcpuclockid(atoi(word), &server[servers++]))
+			return -1;
+	return servers ? 0 : -1;
+}
+
 int main(int argc, char **argv)
 {
-	clockid_t daemon;
-
-	if (argc < 6 || chdir(argv[1]) || clock_getcpuclockid(atoi(argv[2]), &daemon)) {
-		fprintf(stderr, "usage: bench-fs-client DIR DAEMON-PID CLIENTS COUNT OPERATION...\n");
+	if (argc < 6 || chdir(argv[1]) || read_pids(argv[2])) {
+		fprintf(stderr, "usage: bench-fs-client DIR PIDS CLIENTS COUNT OPERATION...\n");
 		return 2;
 	}
 	memset(value, 'v', sizeof(value));
 	for (int i = 5; i < argc; i++) {
 		const struct operation *operation = find(argv[i]);
-		if (!operation || run(operation, atoi(argv[3]), atoi(argv[4]), daemon))
+		if (!operation || run(operation, atoi(argv[3]), atoi(argv[4])))
 			return 2;
 	}
 	return 0;
