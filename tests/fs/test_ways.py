@@ -1,84 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Every way that people write and read files does on a mount what it does on another file system."""
+"""The ways of shells and tools to write and read files do on a mount what they do on another file system."""
 
-import os
-import sys
-import tempfile
 import unittest
 
-from fslib import Mount, run
-from shardtest import Cluster, wait_until
-
-CLUSTER = None
-MOUNT = None
-
-
-def setUpModule():
-    global CLUSTER, MOUNT
-    CLUSTER = Cluster(masters=3, replicas=0)
-    MOUNT = Mount(CLUSTER.uri)
-
-
-def tearDownModule():
-    try:
-        if MOUNT:
-            MOUNT.end()
-    finally:
-        if CLUSTER:
-            CLUSTER.close()
-
-
-def stored():
-    """{key: value} of all string keys."""
-    keys = [key for server in CLUSTER.servers for key in server.call("KEYS", "*")]
-    return {key.decode(): CLUSTER.call("GET", key) for key in keys}
-
-
-def files(folder):
-    found = {}
-    for name in os.listdir(folder):
-        with open(os.path.join(folder, name), "rb") as file:
-            found[name] = file.read()
-    return found
-
-
-def blocks(text):
-    """Scripts with empty lines between them."""
-    return [block.strip("\n") + "\n" for block in text.split("\n\n") if block.strip()]
-
-
-class Ways(unittest.TestCase):
-    def setUp(self):
-        CLUSTER.flush()
-
-    SHOW = 'for f in *; do test -e "$f" && printf "%s " "$f" && md5sum < "$f"; done'
-
-    def same(self, words, script):
-        """SCRIPT, run by WORDS, does the same in the mount and in a folder of another file system."""
-        CLUSTER.flush()
-        with self.subTest(script, by=words[0]), tempfile.TemporaryDirectory(prefix="shardfs-test-") as other:
-            folders = (f"{MOUNT.path}/.", f"{other}/.")
-            here, there = (run([*words, script], folder, timeout=60) for folder in folders)
-            self.assertEqual((here.status, here.out, here.err), (there.status, there.out, there.err))
-            shown, expected = (run(self.SHOW, folder) for folder in folders)
-            self.assertEqual(shown.out, expected.out)
-            try:
-                # close() does not wait for the last commit of a file without data.
-                wait_until(lambda: stored() == files(other), 2)
-            except AssertionError:
-                self.assertEqual(stored(), files(other))
-
-    def shells(self, text, shells=("bash", "dash")):
-        for script in blocks(text):
-            for shell in shells:
-                self.same([shell, "-c"], script)
-
-    def bash(self, text):
-        self.shells(text, ["bash"])
-
-    def python(self, text, start=""):
-        for script in blocks(text):
-            self.same([sys.executable, "-c"], start + script)
+from ways import Ways, setUpModule, tearDownModule  # noqa: F401
 
 
 class Shells(Ways):
@@ -167,6 +92,27 @@ i=0; while [ $i -lt 300 ]; do echo line $i; i=$((i + 1)); done >> a; wc a
 """
         )
 
+    def test_logs(self):
+        self.bash(
+            r"""
+seq 100 > log; exec 3>> log; echo a >&3; cp log log.1; truncate -s 0 log; echo b >&3; cat log; wc log.1
+
+seq 100 > log; exec 3>> log; mv log log.1; echo a >&3; echo b >> log; cat log; tail -n 1 log.1
+
+exec 3> a; echo 1 >&3; : > a; echo 2 >&3; exec 3>&-; od -c a
+
+(for i in 1 2 3; do echo x$i; sleep 0.12; done) > a; cat a
+
+(for i in 1 2 3; do echo x$i; sleep 0.12; done) >> a; cat a
+
+(sleep 0.2; echo late) > a & sleep 0.1; cat a; echo; wait; cat a
+
+seq 100 | xargs -P 4 -I{} sh -c 'echo {} >> all'; sort -n all | md5sum; sort -n -o all all
+
+timeout 1 bash -c 'echo begin; sleep 50' > a; cat a
+"""
+        )
+
 
 class Tools(Ways):
     def test_cp(self):
@@ -191,7 +137,7 @@ cp /etc/passwd /etc/group /etc/services .; cat passwd group services | wc; cp -t
             r"""
 seq 60000 > a; tee b c < a > d; tee -a b < a > /dev/null; echo x | tee -a new; ls
 
-seq 10 | tee a | tee -a a b | tac > c; cat a | wc -l
+seq 10 | tee a > b; tee -a a < b | tac > c; cat a | wc -l
 """
         )
 
@@ -230,7 +176,8 @@ like='--mtime=@0 --owner=0 --group=0 --mode=600'
 tar cf t.tar $like f1; tar rf t.tar $like f2 f3; tar --delete -f t.tar f2; tar tf t.tar
 
 for i in $(seq 20); do seq $((i * 1000)) > f$i; done
-tar cf - f* | tar xf - --to-stdout | md5sum; tar cf - f1 f2 | tar xf - --overwrite; tar czf - f1 | tar xzOf -
+tar cf - f* | tar xf - --to-stdout | md5sum; tar czf - f1 | tar xzOf -
+tar cf t.tar --mtime=@0 --owner=0 --group=0 --mode=600 f1 f2; tar xf t.tar --overwrite
 
 for i in $(seq 20); do seq $((i * 1000)) > f$i; done
 tar cf t.tar --mtime=@0 --owner=0 --group=0 --mode=600 f*; tar xf t.tar --unlink-first; echo changed > f1
@@ -254,6 +201,30 @@ seq 9 > a; sort -rn -o a a; shuf -n 0 -o b a; split -n l/3 a part; csplit -s a 4
 seq 9 > a; gzip a; gunzip -k a.gz; cmp <(zcat a.gz) a; rm a.gz; truncate -s 3 a; truncate -s +5 a; truncate -r a b
 
 seq 5000 > a; shred -n 1 -z a; tr -d '\0' < a | wc -c; shred -u -n 1 a; ls
+"""
+        )
+
+    def test_more_tools(self):
+        # Where one is missing, it is missing in both.
+        self.bash(
+            r"""
+seq 10000 > a; diff <(cat a) <(sed s/77/XX/ a) | patch -s a; grep -c XX a; ls
+
+printf 'a\nw\nq\n' | ed -s new 2>&1; seq 5 > b; printf '2d\nw\nq\n' | ed -s b; cat b
+
+seq 1000 > a; xz -k a; xz -dc a.xz | cmp - a; rm a.xz; bzip2 a; bunzip2 a.bz2; zstd -q a; zstd -dqf a.zst; wc a; rm *z*
+
+sqlite3 db 'create table t(a); insert into t values(1),(2); select sum(a) from t;'; sqlite3 db .dump; rm -f db
+
+git config -f c a.b c; git config -f c --get a.b; git config -f c a.d e; cat c; git hash-object c
+
+seq 5 > a; touch -d @5 a; stat -c %Y a; cp a b; test b -nt a && echo newer; cp -p a c; stat -c %Y c; find . -newer a
+
+echo x > a; sync a; sync -d a; sync -f a; chmod 400 a; cat a; chmod 600 a
+
+rsync -a --inplace /etc/passwd p; rsync --append /etc/passwd p; rsync -I --no-whole-file /etc/passwd p; rsync -c p q
+
+perl -e 'open F, "+>", "a"; print F "hello"; seek F, 0, 0; print <F>; truncate F, 2; close F; rename "a", "b"'
 """
         )
 
@@ -312,266 +283,6 @@ seq 9 > a; (sleep 0.3; cat) < a & sleep 0.1; rm a; wait; ls
 for i in $(seq 30); do echo $i > f$i; done; find . -name 'f1*' -delete; find . -type f -size -2 | sort; rm -r f*; ls
 
 f=$(mktemp -p . XXXX); echo x > $f; cat $f; rm $f; ls
-"""
-        )
-
-
-class Python(Ways):
-    def test_buffered(self):
-        for buffering in (1, 10, 4096, 8192, 1 << 17, -1):
-            self.python(
-                f"buffering = {buffering}"
-                + r"""
-with open("a", "w", buffering) as f:
-    for i in range(3000):
-        f.write(f"line {i}\n")
-with open("a", "a", buffering) as f:
-    for i in range(30):
-        f.write(f"more {i}\n")
-with open("a", "r+", buffering) as f:
-    f.seek(9000)
-    f.write("HERE")
-    f.seek(0, 2)
-    f.write("END")
-    f.seek(8990)
-    print(f.read(30))
-    f.truncate(9000)
-"""
-            )
-        self.python(
-            r"""
-with open("a", "wb", 0) as f:
-    for i in range(300): f.write(b"x" * i)
-    print(f.tell())
-
-with open("a", "w+") as f:
-    f.write("hello"); f.seek(1); print(f.read()); f.truncate(3); f.seek(0); print(f.read())
-
-with open("a", "x") as f:
-    f.write("1")
-try:
-    open("a", "x")
-except FileExistsError as error:
-    print(error)
-
-f = open("a", "a+")
-f.write("one"); f.flush(); f.seek(0); print(f.read()); f.write("two"); f.seek(1); print(f.read())
-f.write("3"); f.close(); print(open("a").read())
-
-f = open("a", "w"); g = open("a")
-f.write("x" * 10); f.flush(); print(g.read()); f.write("y" * 5); f.close(); print(g.read())
-"""
-        )
-
-    CALLS = r"""
-os.writev(f, [b"one", b"", b"two" * 5000]); print(os.preadv(f, [bytearray(5), bytearray(9)], 2))
-
-os.pwrite(f, b"end", 100000); print(os.pread(f, 9, 99995), os.pread(f, 5, 200000), os.fstat(f).st_size)
-
-os.pwrite(f, b"x", 300000); os.pwrite(f, b"y", 150000); os.pwrite(f, b"z", 0); print(os.read(f, 10))
-
-os.ftruncate(f, 5); print(os.fstat(f).st_size)
-os.ftruncate(f, 70000); print(os.pread(f, 12, 0), os.fstat(f).st_size)
-
-os.truncate("a", 5); print(os.fstat(f).st_size)
-os.truncate("a", 9); print(os.pread(f, 99, 0))
-os.truncate("a", 0); print(os.stat("a").st_size)
-
-os.ftruncate(f, 50000); os.ftruncate(f, 0); os.write(f, b"x"); os.ftruncate(f, 3)
-os.fsync(f); os.fdatasync(f); print(os.pread(f, 9, 0))
-
-os.ftruncate(f, 10); os.lseek(f, 0, 2); os.write(f, b"at the end"); os.lseek(f, -3, 1); print(os.read(f, 9))
-
-os.lseek(f, 5000, 0); os.write(f, b"x"); os.lseek(f, 0, 0); os.write(f, b"y"); os.close(f); print(os.stat("a").st_size)
-
-os.posix_fallocate(f, 0, 5000); os.pwrite(f, b"x", 6000); print(os.fstat(f).st_size)
-
-g = os.open("a", os.O_WRONLY | os.O_APPEND)
-for i in range(9): os.write(g, b"append"); os.pwrite(f, b"in place", i)
-print(os.fstat(g).st_size)
-
-g = os.open("a", os.O_RDWR | os.O_APPEND)
-os.write(g, b"one"); os.lseek(g, 0, 0); print(os.read(g, 5)); os.write(g, b"two"); print(os.fstat(g).st_size)
-
-g = os.open("a", os.O_WRONLY | os.O_TRUNC)
-os.write(g, b"new"); print(os.pread(f, 9, 0)); os.write(f, b"old"); print(os.pread(f, 9, 0))
-
-g = os.dup(f)
-os.write(f, b"one"); os.write(g, b"two"); os.close(f); os.write(g, b"three"); print(os.lseek(g, 0, 1))
-
-if not (pid := os.fork()): os.write(f, b"child"); os._exit(0)
-os.waitpid(pid, 0); os.write(f, b"mother"); print(os.lseek(f, 0, 1), os.fstat(f).st_size)
-
-import fcntl
-fcntl.fcntl(f, fcntl.F_SETFL, os.O_APPEND); os.lseek(f, 0, 0)
-os.write(f, b"x"); os.write(f, b"y"); print(os.fstat(f).st_size)
-
-g = os.open("b", os.O_RDWR | os.O_CREAT)
-os.pwrite(f, b"data" * 9999, 0)
-print(os.copy_file_range(f, g, 20000, 0), os.sendfile(g, f, 0, 5000), os.fstat(g).st_size)
-
-r, w = os.pipe()
-os.write(w, b"through a pipe"); print(os.splice(r, f, 14))
-os.lseek(f, 0, 0); print(os.splice(f, w, 7), os.read(r, 9))
-
-import mmap
-os.ftruncate(f, 9000); os.fsync(f)
-with mmap.mmap(f, 9000, mmap.MAP_PRIVATE) as m: m[0:3] = b"abc"; print(m[0:5])
-
-os.write(f, b"one"); os.rename("a", "b"); os.write(f, b"two"); print(os.listdir("."))
-os.close(f); print(open("b").read(10))
-
-g = os.open("a", os.O_RDWR | os.O_SYNC); os.write(g, b"sync")
-h = os.open("a", os.O_WRONLY | os.O_DSYNC | os.O_APPEND); os.write(h, b"!"); print(os.pread(f, 5, 0))
-
-os.write(f, b"x"); g = os.open("a", os.O_PATH); print(os.fstat(g).st_size)
-d = os.open(".", 0); print(os.stat("a", dir_fd=d).st_size); os.unlink("a", dir_fd=d); print(os.listdir(d))
-"""
-
-    def test_system_calls(self):
-        self.python(self.CALLS, 'import os\nf = os.open("a", os.O_RDWR | os.O_CREAT | os.O_TRUNC)\n')
-        self.python(self.CALLS, 'import os\nf = os.open("a", os.O_RDWR | os.O_CREAT)\n')
-        full = 'import os\nopen("a", "w").write("0123456789" * 9999)\n'
-        self.python(self.CALLS, full + 'f = os.open("a", os.O_RDWR | os.O_CREAT)\n')
-
-    def test_a_file_that_was_removed(self):
-        self.python(
-            r"""
-import os
-f = os.open("a", os.O_RDWR | os.O_CREAT | os.O_TRUNC)
-os.unlink("a"); os.write(f, b"gone"); print(os.pread(f, 9, 0), os.fstat(f).st_nlink)
-os.ftruncate(f, 2); print(os.fstat(f).st_size)
-"""
-        )
-
-    def test_holes(self):
-        self.python(
-            r"""
-import os
-f = os.open("a", os.O_RDWR | os.O_CREAT)
-os.pwrite(f, b"x", 1 << 20); print(os.fstat(f).st_size)
-os.pwrite(f, b"y", 5 << 20); print(set(os.pread(f, 1 << 20, 2 << 20)))
-os.lseek(f, 0, 2); os.write(f, b"z")
-
-import os
-f = os.open("a", os.O_RDWR | os.O_CREAT | os.O_TRUNC)
-os.ftruncate(f, 3 << 20); os.pwrite(f, b"y", 2 << 20)
-print(set(os.pread(f, 1 << 20, 1 << 20)), os.lseek(f, 2 << 20, os.SEEK_DATA), os.lseek(f, 0, os.SEEK_END))
-
-import os
-os.close(os.open("a", os.O_WRONLY | os.O_CREAT))
-os.truncate("a", 100000); print(os.stat("a").st_size)
-with open("a", "r+b") as f: f.seek(200000); f.write(b"x")
-"""
-        )
-
-    def test_library(self):
-        self.python(
-            r"""
-import os, tempfile
-with tempfile.NamedTemporaryFile("w", dir=".", delete=False) as f: f.write("x")
-os.replace(f.name, "a")
-
-import tempfile
-with tempfile.TemporaryFile(dir=".") as f: f.write(b"x" * 9999); f.seek(0); print(len(f.read()))
-
-import shutil
-open("a", "w").write("x" * 99999)
-shutil.copy("a", "b"); shutil.copyfile("b", "c"); shutil.move("a", "d")
-
-import fileinput
-open("a", "w").write("1\n2\n3\n")
-for line in fileinput.input("a", inplace=True, backup=".bak"): print(line, end="" if "2" in line else line)
-
-import zipfile
-for i in range(3):
-    with zipfile.ZipFile("a", "a") as z: z.writestr(zipfile.ZipInfo(f"f{i}"), "x" * 5000)
-print(zipfile.ZipFile("a").testzip(), zipfile.ZipFile("a").namelist())
-
-import dbm.dumb
-for i in range(5):
-    with dbm.dumb.open("a") as d: d[str(i)] = "v" * i; print(len(d))
-
-import os, sqlite3
-c = sqlite3.connect("a"); c.execute("create table t (i, v)")
-for i in range(200): c.execute("insert into t values (?, ?)", (i, "v" * 99))
-c.commit(); c.execute("delete from t where i % 3"); c.commit(); c.execute("vacuum"); c.close()
-c = sqlite3.connect("a")
-print(c.execute("select count(*), sum(i) from t").fetchall(), c.execute("pragma integrity_check").fetchall())
-c.close(); print(os.listdir(".")); os.unlink("a")
-
-import logging, logging.handlers
-log = logging.getLogger()
-log.addHandler(logging.handlers.RotatingFileHandler("a", maxBytes=1000, backupCount=3))
-for i in range(100): log.warning("line %d of the log", i)
-
-import mailbox, os
-m = mailbox.mbox("a"); m.lock(); m.add("From: x\n\nbody\n"); m.flush(); m.unlock(); m.close()
-print(len(mailbox.mbox("a"))); os.unlink("a")
-
-import configparser, csv, json
-json.dump([1] * 999, open("a", "w"))
-c = configparser.ConfigParser(); c["x"] = {"y": 1}; c.write(open("b", "w"))
-csv.writer(open("c", "w")).writerows([[1, 2]] * 99)
-"""
-        )
-
-    RENAME = """
-import ctypes, errno
-libc = ctypes.CDLL(None, use_errno=True)
-def rename(a, b, flags):
-    ok = libc.renameat2(-100, a.encode(), -100, b.encode(), flags) == 0
-    print(a, b, flags, "ok" if ok else errno.errorcode[ctypes.get_errno()])
-"""
-
-    def test_renaming(self):
-        self.python(
-            """
-for b in ("b", "{a}b"):
-    open("a", "w").write("1")
-    rename("a", b, 1); rename("a", b, 1); rename("a", b, 0)
-    open("a", "w").write("2")
-    rename("a", b, 1); rename(b, b, 1); rename(b, b, 0); rename("a", "a", 0)
-    rename("a", b, 0); rename("nosuch", b, 1)
-open("c", "w"); rename("c", "b/c", 0); rename("c", ".", 0); rename("c", "d", 4096)
-""",
-            self.RENAME,
-        )
-
-    def test_names_cannot_be_exchanged(self):
-        self.assertEqual(
-            MOUNT.python(self.RENAME + "open('a', 'w'); open('b', 'w'); rename('a', 'b', 2)"), "a b 2 EINVAL\n"
-        )
-
-    def test_locks(self):
-        self.python(
-            """
-import fcntl, os
-def child(lock):
-    if pid := os.fork():
-        os.waitpid(pid, 0)
-        return
-    f = os.open("a", os.O_RDWR)
-    try:
-        lock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        print("got it", flush=True)
-    except OSError as error:
-        print("busy", error.errno, flush=True)
-    os._exit(0)
-open("a", "w").write("x")
-for lock in (fcntl.flock, fcntl.lockf):
-    f = os.open("a", os.O_RDWR)
-    lock(f, fcntl.LOCK_EX); child(lock)
-    lock(f, fcntl.LOCK_UN); child(lock)
-    lock(f, fcntl.LOCK_SH); child(lock)
-    os.close(f); child(lock)
-"""
-        )
-        self.bash(
-            """
-echo 0 > n
-add() { flock 9; echo $(($(cat n) + 1)) > n; }
-for i in 1 2 3 4; do (for j in 1 2 3 4 5; do (add) 9>> lock; done) & done; wait; cat n
 """
         )
 
