@@ -13,7 +13,7 @@ import threading
 import time
 import unittest
 
-from toollib import FAILED, NO, OK, ToolCase, shared_cluster
+from toollib import FAILED, NO, OK, ToolCase, sanitized, shared_cluster
 from shardtest import HOST, Server, TempDir, clean_env, free_port, program
 
 TOOLS = {
@@ -610,7 +610,7 @@ class StartUp(ToolCase):
         for tool in TOOLS:
             out = subprocess.run(["ldd", program(tool)], capture_output=True, check=True).stdout.decode()
             names = {line.split()[0] for line in out.splitlines()}
-            if any("san.so" in name for name in names):
+            if sanitized(tool):
                 self.skipTest("a build with sanitizers")
             allowed = ("linux-vdso", "libc.so", "/lib64/ld-linux", "/lib/ld-linux")
             self.assertEqual([n for n in names if not n.startswith(allowed)], [], tool)

@@ -22,6 +22,12 @@ def shared_cluster():
     return _shared["cluster"]
 
 
+def sanitized(tool):
+    """Whether TOOL was built with sanitizers."""
+    out = subprocess.run(["ldd", program(tool)], capture_output=True, timeout=60, check=True).stdout
+    return b"san.so" in out
+
+
 class Result:
     def __init__(self, status, out, err):
         self.status, self.out, self.err = status, out, err.decode("utf-8", "replace")
