@@ -79,7 +79,6 @@ class Refusals(Errors):
             self.fails(mount, "echo v | dd of=k bs=1M seek=512 status=none", "File too large")
             self.assertEqual(server.call("STRLEN", "k"), 1_000_000)
 
-    @unittest.expectedFailure
     def test_a_value_larger_than_the_server_takes(self):
         with Server(["proto-max-bulk-len 1mb"]) as server, Mount(server.uri) as mount:
             server.call("SET", "k", b"old")
