@@ -45,6 +45,14 @@ struct shard_request *request_create(shard_client *client, size_t len)
 	return req;
 }
 
+static __attribute__((noinline)) void free_extras(struct shard_request *req)
+{
+	free(req->cause);
+	if (req->multi)
+		multi_free(req->multi);
+	free(req->stream);
+}
+
 void request_free(struct shard_request *req)
 {
 	shard_client *client = req->client;
@@ -52,12 +60,8 @@ void request_free(struct shard_request *req)
 
 	if (req->node)
 		node_unref(req->node);
-	if (req->cause)
-		free(req->cause);
-	if (req->multi)
-		multi_free(req->multi);
-	if (req->stream)
-		free(req->stream);
+	if ((uintptr_t)req->cause | (uintptr_t)req->multi | (uintptr_t)req->stream)
+		free_extras(req);
 	if (class < SIZE_CLASSES && client->free_count[class] < FREE_MAX) {
 		client->free_count[class]++;
 		req->ctx = client->free[class];
@@ -90,8 +94,6 @@ void request_start(struct shard_request *req, unsigned timeout_ms)
 	uint64_t now = loop_now(&client->loop);
 
 	req->deadline = UINT64_MAX;
-	if (req->stream)
-		req->stream->timeout_ms = timeout_ms;
 	if (timeout_ms) {
 		req->deadline = now + timeout_ms;
 		timer_start(&client->loop.wheel, &req->timer, req->deadline);

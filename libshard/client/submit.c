@@ -156,7 +156,11 @@ static void start(const struct line *line, struct shard_request *req)
 		else
 			timeout = timeout_with_block(timeout, blocks);
 	}
-	request_start(req, req->flags & SHARD_NO_DEADLINE ? 0 : timeout);
+	if (req->flags & SHARD_NO_DEADLINE)
+		timeout = 0;
+	if (req->stream)
+		req->stream->timeout_ms = timeout;
+	request_start(req, timeout);
 }
 
 static int send_by_slot(const struct line *line, int slot)

@@ -499,10 +499,10 @@ static bool deliver(struct conn *conn, const shard_reply *reply)
 	}
 	writing = item->writing;
 	last = --item->replies == 0;
-	if (last) {
+	if (last)
 		list_remove(&item->link);
+	if (conn->sinks && last)
 		conn->sinks -= item->stream && item->stream->sinks;
-	}
 	conn->ops->reply(conn, item, reply, last);
 	if (conn->state == CONN_CLOSED)
 		return false;
@@ -574,7 +574,7 @@ static bool sink_is_next(const struct conn *conn)
 {
 	const struct conn_item *item;
 
-	if (!conn->sinks || conn->state != CONN_UP || list_empty(&conn->sent) || !reader_idle(conn->reader))
+	if (conn->state != CONN_UP || list_empty(&conn->sent) || !reader_idle(conn->reader))
 		return false;
 	item = list_entry(conn->sent.next, struct conn_item, link);
 	return item->stream && item->stream->sinks && !item->asking && item->replies == 1;
@@ -667,7 +667,7 @@ static bool consume(struct conn *conn, char *data, size_t len)
 		size_t n = 0;
 
 		/* A string of no bytes has its end to come, too. */
-		if (conn->sinking || conn->head_len || (sink_is_next(conn) && *data == '$')) {
+		if (conn->sinks && (conn->sinking || conn->head_len || (*data == '$' && sink_is_next(conn)))) {
 			n = sink_string(conn, data, len);
 			if (!n)
 				return false;
