@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -66,22 +67,33 @@ int buffer_fd(const struct buffer *buffer)
 	return buffer->fd;
 }
 
-static int temporary_file(void)
+static int temporary_file_in(const char *dir)
 {
-	const char *dir = getenv("TMPDIR");
 	char path[4096];
-
-	if (!dir || *dir != '/' || strlen(dir) > sizeof(path) - 16)
-		dir = "/var/tmp";
 	int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT))
 		return fd;
-	strcpy(path, dir);
-	strcat(path, "/shardfs-XXXXXX");
+	if (snprintf(path, sizeof(path), "%s/shardfs-XXXXXX", dir) >= (int)sizeof(path)) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
 	fd = mkostemp(path, O_CLOEXEC);
 	if (fd >= 0)
 		unlink(path);
 	return fd;
+}
+
+static int temporary_file(void)
+{
+	const char *const dirs[] = {getenv("TMPDIR"), "/var/tmp", "/tmp"};
+
+	for (size_t i = 0; i < sizeof(dirs) / sizeof(*dirs); i++) {
+		int fd = dirs[i] && *dirs[i] == '/' ? temporary_file_in(dirs[i]) : -1;
+		if (fd >= 0 || (dirs[i] && (errno == ENOSPC || errno == EDQUOT || errno == EMFILE || errno == ENFILE)))
+			return fd;
+	}
+	errno = EIO; /* nowhere to write: what that is called elsewhere means something else here */
+	return -1;
 }
 
 static int write_file(int fd, size_t offset, const char *data, size_t len)

@@ -2,6 +2,7 @@
 #include "ops.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 static void init(void *userdata, struct fuse_conn_info *conn)
 {
@@ -18,6 +19,16 @@ static void init(void *userdata, struct fuse_conn_info *conn)
 	conn->time_gran = 1;
 	conn->max_read = fs->options->max_read; /* libfuse wants to hear it twice */
 	fs->answers = true;
+}
+
+/* access(2), without default_permissions: nobody but a program that is to be run is refused beforehand. */
+static void check_access(fuse_req_t req, fuse_ino_t ino, int mask)
+{
+	struct fs *fs = fs_of(req);
+	struct stat st;
+
+	fs_stat(fs, fs_inode(fs, ino), 0, true, &st);
+	fuse_reply_err(req, (mask & X_OK) && !(st.st_mode & 0111) ? EACCES : 0);
 }
 
 /* What a flat set of keys cannot have. */
@@ -42,6 +53,7 @@ const struct fuse_lowlevel_ops fs_ops = {
 	.lookup = lookup_lookup,
 	.forget = lookup_forget,
 	.forget_multi = lookup_forget_multi,
+	.access = check_access,
 	.getattr = lookup_getattr,
 	.setattr = setattr_setattr,
 	.open = open_open,
@@ -59,6 +71,7 @@ const struct fuse_lowlevel_ops fs_ops = {
 	.link = no_link,
 	.opendir = dir_opendir,
 	.readdir = dir_readdir,
+	.readdirplus = dir_readdirplus,
 	.releasedir = dir_releasedir,
 	.statfs = statfs_statfs,
 	.getxattr = xattr_get,

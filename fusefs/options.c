@@ -93,7 +93,7 @@ static void take_scratch(struct options *options, const char *value)
 {
 	options->scratch = strcmp(value, "memory") == 0;
 	if (!options->scratch && strcmp(value, "keys") != 0)
-		cli_usage("-o scratch=%s: keys or memory is wanted", value);
+		cli_usage("-o scratch=: keys or memory is wanted, not \"%s\"", value);
 }
 
 static void take_ttl(struct options *options, const char *value)
