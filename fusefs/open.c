@@ -18,12 +18,13 @@ static bool writes(int flags)
 /*
  * A handle that reads one version must not share the kernel's pages with one
  * that reads another; and O_APPEND must arrive as one WRITE. Only what is
- * written whole goes through the page cache, where mmap works.
+ * written whole and can be mapped goes through the page cache; no mmap() takes
+ * a file that cannot be read, and each of its WRITEs would bring a GETXATTR.
  */
 static void set_modes(struct fuse_file_info *fi, const struct handle *handle)
 {
 	fi->fh = (uintptr_t)handle;
-	fi->direct_io = handle->appends || !handle->pending;
+	fi->direct_io = handle->appends || !handle->pending || !handle->reads;
 	fi->noflush = !handle->writes;
 }
 
