@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: MIT
 """Values up to the largest there are, in and out, and what they cost."""
 
+import contextlib
 import hashlib
 import os
+import socket
 import tempfile
 import threading
 import time
 import unittest
 
 from fslib import Mount
-from shardtest import Cluster
+from shardtest import Cluster, Server
 
 CLUSTER = None
 MOUNT = None
@@ -88,6 +90,10 @@ class Large(unittest.TestCase):
 class Hundred(Large):
     def test_100_mb(self):
         self.in_and_out(100_000_000)
+        # Above 64 MiB mv copies where the slot is another.
+        self.ok("mv k '{k}2'; mv '{k}2' other; test ! -e k")
+        self.assertEqual(CLUSTER.call("STRLEN", "other"), 100_000_000)
+        self.assertIsNone(CLUSTER.call("GET", "k"))
 
     def test_many_ways(self):
         path, digest = self.file(30_000_000)
@@ -124,6 +130,48 @@ class Hundred(Large):
             slowest = max(slowest, time.monotonic() - start)
         copy.join()
         self.assertLess(slowest, 3)
+
+
+    def test_without_a_place_for_temporary_files(self):
+        with Mount(CLUSTER.uri, env={**os.environ, "TMPDIR": "/nonexistent"}) as mount:
+            mount.ok("head -c 20000000 /dev/zero > k; test $(stat -c %s k) = 20000000", timeout=60)
+
+
+class SlowNetwork(Large):
+    """A relay that lets 20 MB a second through."""
+
+    RATE = 20e6
+
+    def pump(self, source, target):
+        try:
+            while part := source.recv(65536):
+                target.sendall(part)
+                time.sleep(len(part) / self.RATE)
+        except OSError:
+            pass
+        for side in (source, target):
+            with contextlib.suppress(OSError):
+                side.shutdown(socket.SHUT_RDWR)
+
+    def relay(self, listener, port):
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = listener.accept()
+                far = socket.create_connection(("127.0.0.1", port))
+                for pair in ((near, far), (far, near)):
+                    threading.Thread(target=self.pump, args=pair, daemon=True).start()
+                self.addCleanup(near.close)
+                self.addCleanup(far.close)
+
+    def test_what_travels_longer_than_the_deadline(self):
+        with Server() as server, socket.create_server(("127.0.0.1", 0)) as listener:
+            threading.Thread(target=self.relay, args=(listener, server.port), daemon=True).start()
+            with Mount(f"redis://127.0.0.1:{listener.getsockname()[1]}", timeout=700) as mount:
+                path, digest = self.file(40_000_000)
+                mount.ok(f"cp {path} k", timeout=60)
+                self.assertEqual(server.call("STRLEN", "k"), 40_000_000)
+                self.assertEqual(mount.ok("md5sum < k", timeout=60).split()[0], digest)
+            listener.shutdown(socket.SHUT_RDWR)
 
 
 class Largest(Large):
