@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * OPENDIR, READDIR, RELEASEDIR.
+ * OPENDIR, READDIR, READDIRPLUS, RELEASEDIR.
  *
  * An offset tells where to go on. Behind a key of a cluster it is the key's
  * place (shard_place()), the same for every handle, mount and time. A key that
@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dir_plus.h"
 #include "errors.h"
 
 /* Above all numbers of handles. */
@@ -39,13 +40,6 @@ struct tie {
 	size_t key_len;
 };
 
-struct readdir {
-	struct op op;
-	char *bytes;
-	size_t size, used;
-	bool full;
-};
-
 struct dir {
 	struct dir *prev, *next; /* of all open listings */
 	struct fs *fs;
@@ -63,9 +57,12 @@ struct dir {
 	struct tie *tie;
 	size_t tie_count;
 	uint64_t skip;           /* keys up to the tie of this number are not wanted; 0: none */
-	struct readdir *waiting; /* held */
+	struct listing *waiting; /* held */
 	unsigned dots;           /* how many of "." and ".." it has got */
 	size_t at;               /* the entry that it wants next */
+	size_t given;            /* entries in the last answer */
+	unsigned lookups;        /* fs->lookups at that time */
+	bool looked_up;
 };
 
 /* ---- what is kept ---- */
@@ -226,46 +223,26 @@ static int add_batch(struct dir *dir, const shard_scan_batch *batch)
 
 /* ---- answering ---- */
 
-static bool put(struct readdir *readdir, const char *name, uint64_t number, mode_t type, uint64_t next)
-{
-	struct stat st = {.st_ino = number, .st_mode = type};
-	size_t room = readdir->size - readdir->used;
-	size_t need = fuse_add_direntry(readdir->op.req, readdir->bytes + readdir->used, room, name, &st, (off_t)next);
-
-	readdir->full = need > room;
-	if (!readdir->full)
-		readdir->used += need;
-	return !readdir->full;
-}
-
-static void fill(struct dir *dir, struct readdir *readdir)
+static void fill(struct dir *dir, struct listing *listing)
 {
 	static const char *const dots[] = {".", ".."};
 
-	while (dir->dots < BEHIND_DOTS && put(readdir, dots[dir->dots], FUSE_ROOT_ID, S_IFDIR, dir->dots + 1))
+	while (dir->dots < BEHIND_DOTS && listing_add(listing, dots[dir->dots], FUSE_ROOT_ID, S_IFDIR, dir->dots + 1))
 		dir->dots++;
-	while (!readdir->full && dir->at < dir->count) {
+	while (!listing->full && dir->at < dir->count) {
 		const struct entry *entry = &dir->entry[dir->at];
-		if (put(readdir, dir->names + entry->name, entry->number, S_IFREG, entry->next))
+		if (listing_add(listing, dir->names + entry->name, entry->number, S_IFREG, entry->next))
 			dir->at++;
 	}
 }
 
-static void answer(struct dir *dir, struct readdir *readdir)
-{
-	if (!readdir->used && dir->error)
-		op_error(&readdir->op, dir->error);
-	else
-		fuse_reply_buf(op_answer(&readdir->op), readdir->bytes, readdir->used);
-}
-
 static void stop_waiting(struct dir *dir)
 {
-	struct readdir *readdir = dir->waiting;
+	struct listing *listing = dir->waiting;
 
 	dir->waiting = NULL;
-	if (readdir)
-		op_drop(&readdir->op);
+	if (listing)
+		op_drop(&listing->op);
 }
 
 static void batch_came(void *ctx, const shard_scan_batch *batch);
@@ -283,17 +260,23 @@ static void ask(struct dir *dir)
 /* Answers who waits as soon as the buffer is full, for each answer costs a way through the kernel. */
 static void go_on(struct dir *dir)
 {
-	struct readdir *readdir = dir->waiting;
+	struct listing *listing = dir->waiting;
 
-	if (readdir && readdir->op.req) {
-		fill(dir, readdir);
-		if (!readdir->full && !dir->done && !dir->error && !dir->asked)
-			ask(dir);
-		if (!readdir->full && !dir->done && !dir->error)
-			return;
-		answer(dir, readdir);
+	if (!listing || !listing->op.req) {
+		stop_waiting(dir);
+		return;
 	}
-	stop_waiting(dir);
+	fill(dir, listing);
+	if (!listing->full && !dir->done && !dir->error && !dir->asked)
+		ask(dir);
+	if (!listing->full && !dir->done && !dir->error)
+		return;
+	dir->waiting = NULL;
+	dir->lookups = dir->fs->lookups;
+	dir->given = listing->count;
+	if (!listing->used && dir->error)
+		op_error(&listing->op, dir->error);
+	listing_answer(listing);
 }
 
 static void batch_came(void *ctx, const shard_scan_batch *batch)
@@ -391,30 +374,48 @@ static struct dir *dir_of(const struct fuse_file_info *fi)
 	return (struct dir *)(uintptr_t)fi->fh;
 }
 
-static void finish(struct op *op)
+/*
+ * Whether who reads it looks every name up (ls -l). Once that was seen it is taken to stay so, for nothing more will
+ * be seen of it.
+ */
+static bool wants_attributes(struct dir *dir, uint64_t offset)
 {
-	free(((struct readdir *)op)->bytes);
+	unsigned since = dir->fs->lookups - dir->lookups;
+
+	dir->looked_up = offset && (dir->looked_up || (dir->given && since >= dir->given / 2));
+	return dir->looked_up;
+}
+
+static void read_dir(fuse_req_t req, size_t size, uint64_t offset, struct dir *dir, bool plus)
+{
+	struct listing *listing = op_create(req, sizeof(*listing), NULL, "", 0);
+
+	if (!listing)
+		return;
+	listing->op.finish = listing_finish;
+	listing->bytes = malloc(size);
+	listing->size = size;
+	listing->plus = plus;
+	int error = listing->bytes ? go_to(dir, offset) : ENOMEM;
+	stop_waiting(dir); /* one that was interrupted */
+	if (error) {
+		op_error(&listing->op, error);
+		op_drop(&listing->op);
+		return;
+	}
+	listing->looks = plus && wants_attributes(dir, offset);
+	dir->waiting = listing;
+	go_on(dir);
 }
 
 void dir_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
 {
-	struct dir *dir = dir_of(fi);
-	struct readdir *readdir = op_create(req, sizeof(*readdir), NULL, "", 0);
+	read_dir(req, size, (uint64_t)offset, dir_of(fi), false);
+}
 
-	if (!readdir)
-		return;
-	readdir->op.finish = finish;
-	readdir->bytes = malloc(size);
-	readdir->size = size;
-	int error = readdir->bytes ? go_to(dir, (uint64_t)offset) : ENOMEM;
-	stop_waiting(dir); /* one that was interrupted */
-	if (error) {
-		op_error(&readdir->op, error);
-		op_drop(&readdir->op);
-		return;
-	}
-	dir->waiting = readdir;
-	go_on(dir);
+void dir_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
+{
+	read_dir(req, size, (uint64_t)offset, dir_of(fi), true);
 }
 
 void dir_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

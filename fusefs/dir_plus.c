@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+#include "dir_plus.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "handle.h"
+#include "ops.h"
+
+/* A key that is slow to tell is looked up later. */
+#define LOOK_MS 1000
+
+struct look {
+	struct listing *listing; /* held while it waits for the answer */
+	size_t at;               /* where its entry begins */
+	uint64_t next;
+	char *key;
+	size_t key_len;
+	bool known, readable;
+	size_t size;
+	struct inode *inode; /* that the kernel was told of; or NULL */
+};
+
+void listing_finish(struct op *op)
+{
+	struct listing *listing = (struct listing *)op;
+
+	for (size_t i = 0; i < listing->look_count; i++)
+		free(listing->look[i].key);
+	free(listing->look);
+	free(listing->bytes);
+}
+
+/* Failing only means that there are no attributes. */
+static void note_look(struct listing *listing, const char *name, uint64_t next)
+{
+	size_t len = strlen(name);
+
+	if (listing->look_count == listing->look_room) {
+		size_t room = listing->look_room ? listing->look_room * 2 : 256;
+		struct look *look = realloc(listing->look, room * sizeof(*look));
+		if (!look)
+			return;
+		listing->look = look;
+		listing->look_room = room;
+	}
+	char *key = malloc(len + 1);
+	struct name decoded = {.kind = NAME_BAD};
+	if (key)
+		decoded = name_decode(name, len, key);
+	if (decoded.kind != NAME_KEY) {
+		free(key);
+		return;
+	}
+	listing->look[listing->look_count++] =
+		(struct look){.at = listing->used, .next = next, .key = key, .key_len = decoded.key_len};
+}
+
+bool listing_add(struct listing *listing, const char *name, uint64_t number, mode_t type, uint64_t next)
+{
+	struct fuse_entry_param entry = {.attr = {.st_ino = number, .st_mode = type}};
+	size_t room = listing->size - listing->used;
+	char *at = listing->bytes + listing->used;
+	size_t need = listing->plus ? fuse_add_direntry_plus(listing->op.req, at, room, name, &entry, (off_t)next)
+				    : fuse_add_direntry(listing->op.req, at, room, name, &entry.attr, (off_t)next);
+
+	listing->full = need > room;
+	if (listing->full)
+		return false;
+	if (listing->looks && type == S_IFREG)
+		note_look(listing, name, next);
+	listing->used += need;
+	listing->count++;
+	return true;
+}
+
+/* ---- answering ---- */
+
+/* What is open or being written here has attributes of its own. */
+static bool is_quiet(const struct inode *inode)
+{
+	return !inode || (!inode->handles && !inode->pending);
+}
+
+/* Puts the entry with its attributes where it is without them. */
+static void tell(struct listing *listing, struct look *look)
+{
+	struct fs *fs = listing->op.fs;
+	struct fuse_entry_param entry;
+	char name[NAME_LISTED_MAX + 1];
+
+	if (!look->known || !is_quiet(inode_find(&fs->inodes, look->key, look->key_len)))
+		return;
+	struct inode *inode = inode_get(&fs->inodes, look->key, look->key_len, fs->mounted);
+	if (!inode)
+		return;
+	lookup_entry(fs, inode, look->size, look->readable, &entry);
+	entry.attr_timeout = entry.entry_timeout = FS_FRESH_MS / 1000.0;
+	name_listed(look->key, look->key_len, name);
+	fuse_add_direntry_plus(listing->op.req, listing->bytes + look->at, listing->used - look->at, name, &entry,
+			       (off_t)look->next);
+	inode->lookups++;
+	look->inode = inode;
+	inode_drop(inode);
+}
+
+static void reply(struct listing *listing)
+{
+	for (size_t i = 0; i < listing->look_count && listing->op.req; i++)
+		tell(listing, &listing->look[i]);
+	if (listing->op.req && fuse_reply_buf(op_answer(&listing->op), listing->bytes, listing->used))
+		for (size_t i = 0; i < listing->look_count; i++)
+			if (listing->look[i].inode)
+				inode_forget(listing->look[i].inode, 1);
+}
+
+static void look_done(struct listing *listing)
+{
+	if (--listing->looks_left == 0)
+		reply(listing);
+	op_drop(&listing->op);
+}
+
+/* 0 is also what a key that is not there has. */
+static void looked(void *ctx, const shard_result *result)
+{
+	struct look *look = ctx;
+	bool other = result->error == SHARD_ESERVER && shard_reply_is_error(result->reply, "WRONGTYPE");
+
+	look->readable = !other;
+	look->known = other;
+	if (!result->error && result->reply->type == SHARD_REPLY_INTEGER && result->reply->integer > 0) {
+		look->known = true;
+		look->size = (size_t)result->reply->integer;
+	}
+	look_done(look->listing);
+}
+
+static void start_look(struct listing *listing, struct look *look)
+{
+	const char *const argv[] = {"STRLEN", look->key};
+	const size_t argvlen[] = {6, look->key_len};
+	static const shard_call how = {.timeout_ms = LOOK_MS};
+
+	look->listing = listing;
+	op_hold(&listing->op);
+	if (shard_submit(listing->op.fs->client, 2, argv, argvlen, &how, looked, look, NULL) == SHARD_OK)
+		listing->looks_left++;
+	else
+		op_drop(&listing->op);
+}
+
+void listing_answer(struct listing *listing)
+{
+	op_hold(&listing->op);
+	listing->looks_left = 1; /* this function */
+	for (size_t i = 0; i < listing->look_count; i++)
+		start_look(listing, &listing->look[i]);
+	look_done(listing);
+	op_drop(&listing->op);
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * READDIRPLUS: attributes beside the names.
+ *
+ * They are given to who looks up name after name while listing (ls -l); for
+ * others they would be wasted. They are had with one STRLEN a key, all at
+ * once, and serve for FS_FRESH_MS. Where that does not tell (a key that is
+ * open, empty or gone), an entry has none, and is looked up.
+ */
+#ifndef FUSEFS_DIR_PLUS_H
+#define FUSEFS_DIR_PLUS_H
+
+#include "op.h"
+
+/* An answer that is being made. */
+struct listing {
+	struct op op;
+	char *bytes;
+	size_t size, used;
+	size_t count; /* of entries */
+	bool full;
+	bool plus;         /* it is a READDIRPLUS */
+	bool looks;        /* its attributes are wanted */
+	struct look *look; /* an entry's each */
+	size_t look_count, look_room;
+	size_t looks_left;
+};
+
+/* Adds an entry. False: there is no room for it; then the answer is full. */
+bool listing_add(struct listing *listing, const char *name, uint64_t number, mode_t type, uint64_t next);
+
+/* Answers, after a look at the keys where that is wanted. Takes the caller's hold. */
+void listing_answer(struct listing *listing);
+
+void listing_finish(struct op *op);
+
+#endif
