@@ -2,10 +2,10 @@
 """Two mounts of a cluster that changes and fails under load: test_faults.py [KIND] [SECONDS]
 
 Writers, appenders and readers work on while slots move, masters die, pause and fail over, and every node restarts.
-What holds: no error but "unknown" (ETIMEDOUT for what is not idempotent and was on a broken connection), no value that is
-torn or another's, nothing appended twice, nothing slow. What is acknowledged stays, where Redis promises that; it replicates
-after it has answered, so a master that dies takes with it what was acknowledged in its last moment, and no more.
-SECONDS: each event is repeated for so long (soak)."""
+What holds: no error but "unknown" (ETIMEDOUT for what is not idempotent and was on a broken connection), no value that
+is torn or another's, nothing appended twice, nothing slow. What is acknowledged stays, where Redis promises that; it
+replicates after it has answered, so a master that dies takes with it what was acknowledged in its last moment, and no
+more. SECONDS: each event is repeated for so long (soak)."""
 
 import collections
 import json

@@ -383,7 +383,7 @@ class Unmounting(Silent):
                     self.assertIn(waiting.said()[0], ("ECONNABORTED", "ENOTCONN"))
                     later.go()
                     self.assertIn(later.said()[0], ("ECONNABORTED", "ENOTCONN"))
-                self.assertIn("not connected", mount.run("ls").err)
+                self.assertIn("not connected", run(["ls", mount.path]).err)
                 self.end(how, mount)
                 self.assertEqual(mount.wait(5), -signal.SIGKILL)
                 self.assertNotIn(mount.path, mounts())
