@@ -25,6 +25,8 @@
 /* How much is kept; without places, what is not is lost. */
 #define KEPT_BYTES ((size_t)256 << 10)
 #define KEPT_BYTES_UNPLACED ((size_t)8 << 20)
+/* Entries to have before they are asked for. */
+#define AHEAD 4096
 
 struct entry {
 	uint64_t next;   /* the offset behind it */
@@ -60,9 +62,6 @@ struct dir {
 	struct listing *waiting; /* held */
 	unsigned dots;           /* how many of "." and ".." it has got */
 	size_t at;               /* the entry that it wants next */
-	size_t given;            /* entries in the last answer */
-	unsigned lookups;        /* fs->lookups at that time */
-	bool looked_up;
 };
 
 /* ---- what is kept ---- */
@@ -258,7 +257,7 @@ static void ask(struct dir *dir)
 }
 
 /* Answers who waits as soon as the buffer is full, for each answer costs a way through the kernel. */
-static void go_on(struct dir *dir)
+static void serve(struct dir *dir)
 {
 	struct listing *listing = dir->waiting;
 
@@ -267,16 +266,22 @@ static void go_on(struct dir *dir)
 		return;
 	}
 	fill(dir, listing);
-	if (!listing->full && !dir->done && !dir->error && !dir->asked)
-		ask(dir);
 	if (!listing->full && !dir->done && !dir->error)
 		return;
 	dir->waiting = NULL;
-	dir->lookups = dir->fs->lookups;
-	dir->given = listing->count;
 	if (!listing->used && dir->error)
 		op_error(&listing->op, dir->error);
 	listing_answer(listing);
+}
+
+static void go_on(struct dir *dir)
+{
+	serve(dir);
+	if (!dir->asked && !dir->done && !dir->error && (dir->waiting || dir->count - dir->at < AHEAD)) {
+		ask(dir);
+		if (dir->error)
+			serve(dir);
+	}
 }
 
 static void batch_came(void *ctx, const shard_scan_batch *batch)
@@ -374,18 +379,6 @@ static struct dir *dir_of(const struct fuse_file_info *fi)
 	return (struct dir *)(uintptr_t)fi->fh;
 }
 
-/*
- * Whether who reads it looks every name up (ls -l). Once that was seen it is taken to stay so, for nothing more will
- * be seen of it.
- */
-static bool wants_attributes(struct dir *dir, uint64_t offset)
-{
-	unsigned since = dir->fs->lookups - dir->lookups;
-
-	dir->looked_up = offset && (dir->looked_up || (dir->given && since >= dir->given / 2));
-	return dir->looked_up;
-}
-
 static void read_dir(fuse_req_t req, size_t size, uint64_t offset, struct dir *dir, bool plus)
 {
 	struct listing *listing = op_create(req, sizeof(*listing), NULL, "", 0);
@@ -403,7 +396,9 @@ static void read_dir(fuse_req_t req, size_t size, uint64_t offset, struct dir *d
 		op_drop(&listing->op);
 		return;
 	}
-	listing->looks = plus && wants_attributes(dir, offset);
+	/* At the start it comes always, also where nobody wants to know; later by reason of look-ups. */
+	listing->looks = plus && offset;
+	listing->bait = plus && !offset;
 	dir->waiting = listing;
 	go_on(dir);
 }

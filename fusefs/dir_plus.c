@@ -67,10 +67,9 @@ bool listing_add(struct listing *listing, const char *name, uint64_t number, mod
 	listing->full = need > room;
 	if (listing->full)
 		return false;
-	if (listing->looks && type == S_IFREG)
+	if (type == S_IFREG && (listing->looks || (listing->bait && !listing->look_count)))
 		note_look(listing, name, next);
 	listing->used += need;
-	listing->count++;
 	return true;
 }
 
@@ -154,7 +153,7 @@ void listing_answer(struct listing *listing)
 {
 	op_hold(&listing->op);
 	listing->looks_left = 1; /* this function */
-	for (size_t i = 0; i < listing->look_count; i++)
+	for (size_t i = 0; i < listing->look_count && (listing->looks || listing->full); i++)
 		start_look(listing, &listing->look[i]);
 	look_done(listing);
 	op_drop(&listing->op);

@@ -2,10 +2,12 @@
 /*
  * READDIRPLUS: attributes beside the names.
  *
- * They are given to who looks up name after name while listing (ls -l); for
- * others they would be wasted. They are had with one STRLEN a key, all at
- * once, and serve for FS_FRESH_MS. Where that does not tell (a key that is
- * open, empty or gone), an entry has none, and is looked up.
+ * The kernel asks for them once at the start, and again while names that it
+ * does not know, or attributes that it had this way, are looked up (ls -l). So
+ * the first answer of a long listing has those of one entry: whether they are
+ * looked up decides. Attributes are had with one STRLEN a key, all at once, and
+ * serve for FS_FRESH_MS. Where that does not tell (a key that is open, empty or
+ * gone), an entry has none, and is looked up.
  */
 #ifndef FUSEFS_DIR_PLUS_H
 #define FUSEFS_DIR_PLUS_H
@@ -17,10 +19,10 @@ struct listing {
 	struct op op;
 	char *bytes;
 	size_t size, used;
-	size_t count; /* of entries */
 	bool full;
 	bool plus;         /* it is a READDIRPLUS */
 	bool looks;        /* its attributes are wanted */
+	bool bait;         /* only those of one entry, where the answer is full */
 	struct look *look; /* an entry's each */
 	size_t look_count, look_room;
 	size_t looks_left;

@@ -42,7 +42,6 @@ struct fs {
 	struct inode *root;
 	struct handle *handles; /* all open files */
 	struct dir *dirs;       /* all open listings */
-	unsigned lookups;       /* counted */
 	struct pending *scratch; /* those that are kept in memory */
 	struct timespec mounted;
 	unsigned commits;       /* SETs under way for transactions */
