@@ -690,6 +690,9 @@ static void fill(struct shard_scan *scan)
 
 	if (walk->idle && !walk->timer && !scan->busy)
 		ask_idle(scan);
+	/* Many at once, so that a node gets them with one write. */
+	if (walk->count > window(walk) / 2)
+		return;
 	while (!scan->error && walk->count < window(walk) && add_next(scan)) {
 		struct job *job = list_entry(walk->jobs.prev, struct job, link);
 
