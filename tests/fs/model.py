@@ -309,6 +309,7 @@ class Model:
         error, fd = attempt(os.open, self.path_of[mount][key], flags, 0o600)
         self.check("open", error, expected)
         if error:
+            self.looked(mount, key)
             return None
         handle = self.opened(mount, key, flags, fd)
         self.touched(key)
@@ -671,6 +672,7 @@ class Model:
         self.settle(mount, key)
         value = self.view(mount, key)
         self.check("unlink", attempt(os.unlink, path)[0], errno.ENOENT if value is None else 0)
+        self.looked(mount, key)
         if value is not None:
             self.leave(mount, key)
             self.store(key, None)
@@ -738,6 +740,9 @@ class Model:
             first = states.index(got)
             self.stored[key] = got
             self.maybe[key] = states[first + 1 :]
+            for inodes in self.inodes:
+                if first and key in inodes and inodes[key].transaction:
+                    inodes[key].transaction.absent = False
 
     def outside(self):
         """Another client changes a key."""
