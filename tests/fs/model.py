@@ -84,15 +84,16 @@ class Inode:
         self.transaction = None
         self.handles = []
         self.versions = [value]  # that could be seen through this mount since it is open
-        self.looked = (0, -1.0)  # the version of the last look, and when that was
+        self.looks = []  # (when, version)
 
     def look(self, version):
-        self.looked = (version, time.monotonic())
+        self.looks.append((time.monotonic(), version))
 
     def recent(self):
         """The oldest version that a look may have fetched which still serves."""
-        index, when = self.looked
-        return index if time.monotonic() - when < FRESH else len(self.versions) - 1
+        now = time.monotonic()
+        self.looks = [look for look in self.looks if now - look[0] < FRESH]
+        return min((version for _, version in self.looks), default=len(self.versions) - 1)
 
     def saw(self, value):
         if self.versions[-1] != value:
