@@ -236,7 +236,7 @@ class NoAnswer(Errors):
                 start = time.monotonic()
                 os.killpg(process.pid, signal.SIGINT)
                 process.wait(10)
-                self.assertLess(time.monotonic() - start, 0.5, command)
+                self.assertLess(time.monotonic() - start, 2, command)
 
     def test_many_readers_wait_and_the_mount_goes_on(self):
         with Mount(self.cluster.uri, timeout=4000) as mount:
@@ -248,7 +248,7 @@ class NoAnswer(Errors):
             self.assertIn(b"alive", result.out)
             self.assertRegex(result.err, r"real\s0m0")
             self.assertEqual(result.err.count("Connection timed out") + result.err.count("No route"), 40, result)
-            self.assertLess(result.seconds, 4 + 3)
+            self.assertLess(result.seconds, 4 + 5)
 
     def test_unmounting_with_dead_nodes_and_open_files(self):
         for how in ("umount -f", "umount -l", "fusermount3 -uz", "kill -TERM"):
