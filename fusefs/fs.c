@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <syslog.h>
 
 #include "cli.h"
 
@@ -99,6 +100,12 @@ int fs_key_of_name(const struct fs *fs, const char *name, bool make, char **key,
 
 void fs_log(const struct fs *fs, const struct inode *inode, const char *what, int error)
 {
-	if (fs->options->foreground)
+	char name[NAME_LISTED_MAX + 1];
+
+	if (fs->options->foreground) {
 		cli_error_about(inode->key, inode->key_len, "%s: %s", what, strerror(error));
+		return;
+	}
+	name_listed(inode->key, inode->key_len, name);
+	syslog(LOG_DAEMON | LOG_ERR, "%s: %s: %s", name, what, strerror(error));
 }

@@ -85,7 +85,7 @@ void fs_stat(const struct fs *fs, const struct inode *inode, size_t size, bool r
  */
 int fs_key_of_name(const struct fs *fs, const char *name, bool make, char **key, size_t *key_len);
 
-/* A line on stderr, in the foreground only. */
+/* A line on stderr; for a daemon in the background, in the system's log. */
 void fs_log(const struct fs *fs, const struct inode *inode, const char *what, int error);
 
 #endif

@@ -7,6 +7,9 @@
 
 #include "errors.h"
 
+#define TIMEOUT_MS 5000 /* the library's */
+#define STEP_MS 10      /* so little spent makes no difference */
+
 static void interrupted(fuse_req_t req, void *data)
 {
 	struct op *op = data;
@@ -35,6 +38,7 @@ void *op_create(fuse_req_t req, size_t size, struct inode *inode, const char *ke
 	op->fs = fs_of(req);
 	op->req = req;
 	op->holds = 1;
+	op->began = fs_now_ms();
 	op->inode = inode ? inode_hold(inode) : NULL;
 	op->key = (char *)op + size;
 	op->key_len = key_len;
@@ -128,9 +132,29 @@ static bool submitted(struct op_call *call, int error)
 	return false;
 }
 
+/* What is left of the deadline for a step that is not the first; 0: all of it. */
+static unsigned left(const struct op *op)
+{
+	unsigned timeout = op->fs->options->connect.timeout_ms;
+	uint64_t spent = fs_now_ms() - op->began;
+
+	if (spent < STEP_MS)
+		return 0;
+	timeout = timeout ? timeout : TIMEOUT_MS;
+	return spent < timeout ? timeout - (unsigned)spent : 1;
+}
+
 bool op_submit(struct op *op, const struct words *words, const shard_call *how, op_step step)
 {
 	struct op_call *call = free_call(op, step);
+	unsigned timeout = how && (how->timeout_ms || how->body) ? 0 : left(op);
+	shard_call shorter = {0};
+
+	if (timeout) {
+		shorter = how ? *how : shorter;
+		shorter.timeout_ms = timeout;
+		how = &shorter;
+	}
 	return submitted(call, shard_submit(op->fs->client, words->count, words->word, words->len, how, called_back,
 					    call, &call->request));
 }
@@ -140,10 +164,12 @@ bool op_submit_multi(struct op *op, size_t count, const struct words *words, op_
 	struct op_call *call = free_call(op, step);
 	shard_args args[OP_CALLS];
 
+	shard_call how = {.timeout_ms = left(op)};
+
 	for (size_t i = 0; i < count; i++)
 		args[i] = (shard_args){words[i].count, words[i].word, words[i].len};
 	return submitted(call,
-			 shard_submit_multi(op->fs->client, count, args, NULL, called_back, call, &call->request));
+			 shard_submit_multi(op->fs->client, count, args, &how, called_back, call, &call->request));
 }
 
 bool op_submit_key(struct op *op, const char *name, op_step step)

@@ -29,6 +29,7 @@ struct op {
 	struct fs *fs;
 	fuse_req_t req; /* NULL once answered */
 	unsigned holds;
+	uint64_t began; /* ms */
 	bool keeps_on;  /* an interrupt does not cancel its commands: they change something */
 	struct op_call call[OP_CALLS];
 	struct inode *inode; /* held; or NULL */
@@ -62,7 +63,8 @@ void words_key(struct words *words, const struct op *op);
 
 /*
  * Submits; STEP is called in a later tick. Returns false where that is
- * impossible: then the op was answered with an error. HOW may be NULL.
+ * impossible: then the op was answered with an error. HOW may be NULL. All
+ * commands of an op share one deadline, unless HOW has one.
  */
 bool op_submit(struct op *op, const struct words *words, const shard_call *how, op_step step);
 bool op_submit_multi(struct op *op, size_t count, const struct words *words, op_step step);

@@ -203,6 +203,24 @@ static void dissolve(struct pending *pending)
 	}
 }
 
+static bool all_append(const struct pending *pending)
+{
+	for (const struct handle *handle = pending->inode->handles; handle; handle = handle->next_same)
+		if (handle->pending == pending && !handle->appends)
+			return false;
+	return true;
+}
+
+void pending_appended(struct pending *pending)
+{
+	if (transaction_dirty(&pending->t) || pending->storing || inode_in_memory(pending->inode) ||
+	    !all_append(pending))
+		return;
+	pending->holds++;
+	dissolve(pending);
+	pending_drop(pending);
+}
+
 /* After a SET. A failure is told to all who wait, so that nobody waits for two deadlines. */
 static void stored(struct pending *pending, int error)
 {

@@ -51,6 +51,9 @@ void pending_add_ttl(const struct options *options, struct words *words, char se
 /* Truncates it to nothing. 0 or ENOMEM. */
 int pending_truncate(struct pending *pending, bool by_open);
 
+/* An APPEND went past it: where nobody else writes through it, its handles see the key again. It may be gone then. */
+void pending_appended(struct pending *pending);
+
 /* Takes back a truncation that nobody has followed up. */
 void pending_abandon(struct pending *pending);
 

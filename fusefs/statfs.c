@@ -12,6 +12,7 @@
 
 #define BLOCK 4096
 #define CACHED_MS 1000
+#define PATIENCE_MS 200 /* umount(8) asks before it unmounts: a dead node must not keep it */
 /* What a small key costs, to say how many more there is room for. */
 #define KEY_COST 128
 
@@ -20,6 +21,7 @@ struct totals {
 	unsigned left;
 	unsigned answers; /* of masters, to INFO */
 	int error;        /* the last one */
+	unsigned asked;
 	unsigned long long total, used, keys;
 };
 
@@ -51,12 +53,22 @@ static void reply(struct totals *totals)
 		fuse_reply_statfs(req, &fs->statfs);
 }
 
+static void reply_last(struct totals *totals)
+{
+	fuse_req_t req = op_answer(&totals->op);
+
+	if (req)
+		fuse_reply_statfs(req, &totals->op.fs->statfs);
+}
+
 static void join(struct totals *totals)
 {
 	if (--totals->left)
 		return;
-	/* Without the masters that are down, as long as there is one. */
-	if (totals->answers)
+	/* What all said once is better than what some say; those are better than nothing. */
+	if (totals->answers < totals->asked && totals->op.fs->statfs_at)
+		reply_last(totals);
+	else if (totals->answers)
 		reply(totals);
 	else
 		op_error(&totals->op, totals->error ? totals->error : EIO);
@@ -92,6 +104,7 @@ static void each(struct op *op, const shard_result *result, void (*add)(struct t
 
 static void info_came(struct op *op, const shard_result *result)
 {
+	((struct totals *)op)->asked = result->part_count ? (unsigned)result->part_count : 1;
 	each(op, result, add_info);
 }
 
@@ -102,7 +115,7 @@ static void keys_came(struct op *op, const shard_result *result)
 
 static void submit_all(struct totals *totals)
 {
-	shard_call how = {.flags = SHARD_EACH_MASTER};
+	shard_call how = {.flags = SHARD_EACH_MASTER, .timeout_ms = PATIENCE_MS};
 	struct words info = {0}, keys = {0};
 
 	words_text(&info, "INFO");

@@ -159,6 +159,7 @@ static void appended(struct op *op, const shard_result *result)
 	if (pending && write->kept) {
 		transaction_born(&pending->t);
 		mirror(write, buffer_size(pending->t.buffer));
+		pending_appended(pending);
 	}
 	reply_written(op);
 }
