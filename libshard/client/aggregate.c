@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "client/aggregate.h"
 
+#include <limits.h>
 #include <string.h>
 
 const shard_reply *aggregate_array(const struct part *part, size_t count, struct arena *arena)
@@ -40,6 +41,15 @@ static const shard_reply *appended(const struct part *part, size_t count, struct
 	return whole;
 }
 
+static long long sum(long long a, long long b)
+{
+	long long result;
+
+	if (__builtin_add_overflow(a, b, &result))
+		return a < 0 ? LLONG_MIN : LLONG_MAX;
+	return result;
+}
+
 static long long combine(unsigned policy, long long a, long long b)
 {
 	switch (policy) {
@@ -52,7 +62,7 @@ static long long combine(unsigned policy, long long a, long long b)
 	case SHARD_AGG_MAX:
 		return a > b ? a : b;
 	default:
-		return a + b;
+		return sum(a, b);
 	}
 }
 
