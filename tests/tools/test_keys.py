@@ -1,9 +1,10 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""rget, rset and rdel, one key at a time."""
+"""rget, rset and rdel, one key at a time; rkeys, whatever the slots do."""
 
 import os
 import pty
+import random
 import subprocess
 import unittest
 
@@ -207,6 +208,61 @@ class Del(ToolCase):
     def test_usage(self):
         self.error(FAILED, "rdel")
         self.error(FAILED, "rdel", "-", "a")
+
+
+class Keys(ToolCase):
+    """rkeys, where slots are large, are moved, or the pattern is odd."""
+
+    def fill(self, keys):
+        self.ok("rset", "-", "-0", input=b"".join(key + b"\0v\0" for key in keys))
+
+    def each_once(self, keys, *args):
+        self.assertEqual(sorted(self.ok("rkeys", *args).split()), sorted(keys))
+
+    def test_patterns_match_what_the_server_matches(self):
+        rng = random.Random(seed := random.randrange(1 << 32))
+        keys = {bytes(rng.choices(b"ab*[]^-?\\{}", k=rng.randrange(1, 6))) for _ in range(300)}
+        self.fill(keys)
+        for _ in range(60):
+            pattern = bytes(rng.choices(b"ab*[]^-?\\{}", k=rng.randrange(1, 7)))
+            wanted = [key for server in self.cluster.masters() for key in server.call("KEYS", pattern)]
+            shown = self.ok("rkeys", "-0", "--", pattern).split(b"\0")[:-1]
+            self.assertEqual(sorted(shown), sorted(wanted), f"seed {seed}, {pattern!r}")
+
+    def test_a_large_slot(self):
+        keys = [b"{big}%d" % i for i in range(20000)] + [b"key:%d" % i for i in range(2000)]
+        self.fill(keys)
+        self.each_once(keys)
+        self.each_once([key for key in keys if key.endswith(b"77")], "*77")
+
+    def test_keys_of_a_slot_that_is_being_moved(self):
+        keys = [b"{moving}%d" % i for i in range(200)] + [b"key:%d" % i for i in range(2000)]
+        self.fill(keys)
+        number = self.cluster.slot("{moving}")
+        source = self.cluster.master_of(number)
+        target = next(s for s in self.cluster.masters() if s is not source)
+        self.cluster.open_slot(number, target)
+        names = source.call("CLUSTER", "GETKEYSINSLOT", number, 100)
+        source.call("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *names)
+        try:
+            self.each_once(keys)
+            self.each_once(keys[:200], "{moving}*")
+        finally:
+            while names := source.call("CLUSTER", "GETKEYSINSLOT", number, 100):
+                source.call("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *names)
+            self.cluster.close_slot(number, target)
+            self.cluster.wait_ok()
+        self.each_once(keys)
+
+    def test_no_slot_is_asked_that_the_pattern_rules_out(self):
+        def asked():
+            stats = [s.info("commandstats").get("cmdstat_cluster|getkeysinslot", "calls=0,") for s in self.cluster.masters()]
+            return sum(int(line.split("=")[1].split(",")[0]) for line in stats)
+
+        self.fill([b"{a}1", b"{a}2", b"b"])
+        before = asked()
+        self.each_once([b"{a}1", b"{a}2"], "{a}*")
+        self.assertLessEqual(asked() - before, 1)
 
 
 if __name__ == "__main__":
