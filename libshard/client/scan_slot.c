@@ -759,7 +759,8 @@ static size_t sort_keys(struct shard_scan *scan, const struct job *job)
 	struct slot_walk *walk = &scan->walk;
 	size_t count = collect(scan, job), kept = 0;
 
-	qsort(walk->item, count, sizeof(*walk->item), compare);
+	if (count)
+		qsort(walk->item, count, sizeof(*walk->item), compare);
 	for (size_t i = 0; i < count; i++) {
 		uint64_t place = (uint64_t)job->turn << HASH_BITS | walk->item[i].hash;
 
