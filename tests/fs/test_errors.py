@@ -221,7 +221,7 @@ class NoAnswer(Errors):
         with Mount(self.cluster.uri, timeout=20000) as mount:
             mount.ok("cat k")
             self.victim.pause()
-            for command in ("cat k", "stat k", "ls", "echo v > k", "echo v >> k", "rm -f k", "mv k l", "df ."):
+            for command in ("cat k", "stat k", "ls", "echo v > k", "echo v >> k", "rm -f k", "mv k l"):
                 words = ["bash", "-c", f"trap - INT; exec {command}" if ">" not in command else command]
                 process = subprocess.Popen(
                     words,
@@ -248,7 +248,7 @@ class NoAnswer(Errors):
             self.assertIn(b"alive", result.out)
             self.assertRegex(result.err, r"real\s0m0")
             self.assertEqual(result.err.count("Connection timed out") + result.err.count("No route"), 40, result)
-            self.assertLess(result.seconds, 4 + 5)
+            self.assertLess(result.seconds, 4 + 12)  # not 40 times the deadline
 
     def test_unmounting_with_dead_nodes_and_open_files(self):
         for how in ("umount -f", "umount -l", "fusermount3 -uz", "kill -TERM"):
