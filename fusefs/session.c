@@ -58,9 +58,13 @@ static bool serve_one(struct session *session)
 static void on_fuse(void *ctx, uint32_t events)
 {
 	struct session *session = ctx;
+	shard_client *client = session->fs.client;
+	bool idle = !shard_client_pending(client);
 
+	/* A program that is alone waits for the answer: its command goes out before anyone looks for a next request. */
 	for (int i = 0; i < REQUESTS_A_TICK && serve_one(session); i++)
-		;
+		if (idle && shard_client_pending(client))
+			break;
 	if (session->ready && session->fs.answers && !session->given_up) {
 		session->ready();
 		session->ready = NULL;
