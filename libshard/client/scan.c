@@ -46,7 +46,7 @@ void scan_free(struct shard_scan *scan)
 {
 	if (scan->busy || scan->checks)
 		return;
-	slot_walk_finish(scan);
+	slot_keys_finish(&scan->walk);
 	seen_finish(&scan->seen);
 	free(scan->match);
 	free(scan->message);

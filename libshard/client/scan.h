@@ -4,6 +4,7 @@
  *
  *   scan.c       the iterator: its phases, its callers, its end
  *   scan_slot.c  the first phase, in a cluster: slot by slot
+ *   scan_key.c   of it, the keys of one slot
  *   scan_node.c  the other one: SCAN of whole nodes, for what slots cannot tell
  */
 #ifndef SHARD_CLIENT_SCAN_H
@@ -104,10 +105,21 @@ void slot_walk_init(struct shard_scan *scan);
 void slot_walk_from(struct shard_scan *scan, uint64_t place);
 enum scan_step slot_walk_step(struct shard_scan *scan);
 void slot_walk_drop(struct shard_scan *scan); /* gives up what is under way */
-void slot_walk_finish(struct shard_scan *scan);
+
+/* ---- scan_key.c ---- */
+#define PLACE_HASH_BITS 48
+/* The turn of a slot among all, and the other way round: its bits reversed. */
+unsigned slot_turn(unsigned slot);
 /* A key of SLOT that is surely not there: the owner's answer to it tells whether it owns the slot, and all of it. */
 #define SLOT_PROBE_LEN 8
 void slot_probe_key(unsigned slot, char key[SLOT_PROBE_LEN]);
+/* Room for COUNT keys in walk->key and walk->place. False: out of memory. */
+bool slot_keys_room(struct slot_walk *walk, size_t count);
+/* Puts there the keys of both parts by their places, each once, from walk->from on; returns how many they are. */
+size_t slot_keys_sort(struct shard_scan *scan, unsigned turn, shard_reply *const part[2]);
+/* The same as they come, without places; KEYS may be NULL. */
+size_t slot_keys_pick(struct shard_scan *scan, const shard_reply *keys);
+void slot_keys_finish(struct slot_walk *walk);
 
 /* ---- scan_node.c ---- */
 void node_scan_start(struct shard_scan *scan);

@@ -18,13 +18,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include "pure/glob.h"
 
-#define SLOT_BITS 14
-#define HASH_BITS 48
 #define KEYS_MAX 16384   /* of a slot; the answer holds its node up for some 8 ms */
 #define KEYS_MIN 64      /* to ask for */
 #define AHEAD_KEYS 16384 /* what all jobs together may bring */
@@ -64,45 +59,6 @@ struct job {
 	char *message;
 };
 
-struct slot_item {
-	uint64_t hash;
-	const shard_reply *key;
-};
-
-/* ---- places ---- */
-
-static unsigned reversed(unsigned number)
-{
-	unsigned result = 0;
-
-	for (int i = 0; i < SLOT_BITS; i++)
-		result |= (number >> i & 1) << (SLOT_BITS - 1 - i);
-	return result;
-}
-
-static uint64_t place_of(unsigned turn, uint64_t hash)
-{
-	return (uint64_t)turn << HASH_BITS | hash >> (64 - HASH_BITS);
-}
-
-uint64_t shard_place(const void *key, size_t len)
-{
-	return place_of(reversed(shard_slot(key, len)), XXH3_64bits(key, len));
-}
-
-/* Two bytes behind a prefix give any CRC16; which ones, the CRC's shift register tells when it is run backwards. */
-void slot_probe_key(unsigned slot, char key[SLOT_PROBE_LEN])
-{
-	char bytes[SLOT_PROBE_LEN] = "\1shard";
-	unsigned crc = slot ^ shard_crc16(bytes, sizeof(bytes));
-
-	for (int i = 0; i < 16; i++)
-		crc = crc & 1 ? (crc ^ 0x1021) >> 1 | 0x8000 : crc >> 1;
-	bytes[SLOT_PROBE_LEN - 2] = (char)(crc >> 8);
-	bytes[SLOT_PROBE_LEN - 1] = (char)crc;
-	memcpy(key, bytes, sizeof(bytes));
-}
-
 /* ---- the walk ---- */
 
 void slot_walk_init(struct shard_scan *scan)
@@ -126,7 +82,7 @@ void slot_walk_from(struct shard_scan *scan, uint64_t place)
 		walk->refused = false;
 	}
 	walk->from = place;
-	walk->next = place >> HASH_BITS < SHARD_SLOTS ? (unsigned)(place >> HASH_BITS) : SHARD_SLOTS;
+	walk->next = place >> PLACE_HASH_BITS < SHARD_SLOTS ? (unsigned)(place >> PLACE_HASH_BITS) : SHARD_SLOTS;
 	walk->counted = 0;
 }
 
@@ -136,15 +92,6 @@ static void leave_to_scan(struct slot_walk *walk, unsigned slot)
 		return;
 	slot_add(&walk->left, slot);
 	walk->left_count++;
-}
-
-void slot_walk_finish(struct shard_scan *scan)
-{
-	struct slot_walk *walk = &scan->walk;
-
-	free(walk->item);
-	free(walk->key);
-	free(walk->place);
 }
 
 /* ---- jobs ---- */
@@ -632,7 +579,7 @@ static bool add_job(struct shard_scan *scan, unsigned turn, bool counting)
 	}
 	job->scan = scan;
 	job->turn = turn;
-	job->slot = reversed(turn);
+	job->slot = slot_turn(turn);
 	job->counting = counting;
 	job->count = usual_count(walk);
 	list_push(&walk->jobs, &job->link);
@@ -645,10 +592,10 @@ static bool add_job(struct shard_scan *scan, unsigned turn, bool counting)
 static bool add_next(struct shard_scan *scan)
 {
 	struct slot_walk *walk = &scan->walk;
-	unsigned before = (unsigned)(walk->from >> HASH_BITS);
+	unsigned before = (unsigned)(walk->from >> PLACE_HASH_BITS);
 
 	while (walk->next < SHARD_SLOTS) {
-		unsigned slot = reversed(walk->next++);
+		unsigned slot = slot_turn(walk->next++);
 
 		if (walk->only >= 0 && (int)slot != walk->only)
 			continue;
@@ -658,7 +605,7 @@ static bool add_next(struct shard_scan *scan)
 			return add_job(scan, walk->next - 1, false);
 	}
 	while (walk->counted < before && walk->counted < SHARD_SLOTS) {
-		unsigned slot = reversed(walk->counted++);
+		unsigned slot = slot_turn(walk->counted++);
 
 		if (walk->only >= 0 && (int)slot != walk->only)
 			continue;
@@ -703,86 +650,6 @@ static void fill(struct shard_scan *scan)
 
 /* ---- handing out ---- */
 
-static bool make_room(struct slot_walk *walk, size_t count)
-{
-	size_t room = count + count / 2;
-
-	if (count <= walk->item_room)
-		return true;
-	free(walk->item);
-	free(walk->key);
-	free(walk->place);
-	walk->item = malloc(room * sizeof(*walk->item));
-	walk->key = malloc(room * sizeof(*walk->key));
-	walk->place = malloc(room * sizeof(*walk->place));
-	walk->item_room = walk->item && walk->key && walk->place ? room : 0;
-	return walk->item_room;
-}
-
-static bool wanted(const struct shard_scan *scan, const shard_reply *key)
-{
-	return !scan->match || glob_match(scan->match, scan->match_len, key->str, key->len);
-}
-
-static int compare(const void *left, const void *right)
-{
-	const struct slot_item *a = left, *b = right;
-	size_t len = a->key->len < b->key->len ? a->key->len : b->key->len;
-	int order;
-
-	if (a->hash != b->hash)
-		return a->hash < b->hash ? -1 : 1;
-	order = memcmp(a->key->str, b->key->str, len);
-	return order ? order : (a->key->len > b->key->len) - (a->key->len < b->key->len);
-}
-
-static size_t collect(struct shard_scan *scan, const struct job *job)
-{
-	struct slot_item *item = scan->walk.item;
-	size_t count = 0;
-
-	for (int part = 0; part < 2; part++) {
-		for (size_t i = 0; job->part[part] && i < job->part[part]->len; i++) {
-			const shard_reply *key = &job->part[part]->element[i];
-
-			if (wanted(scan, key))
-				item[count++] =
-					(struct slot_item){XXH3_64bits(key->str, key->len) >> (64 - HASH_BITS), key};
-		}
-	}
-	return count;
-}
-
-/* The keys by their places, each once, from walk->from on. */
-static size_t sort_keys(struct shard_scan *scan, const struct job *job)
-{
-	struct slot_walk *walk = &scan->walk;
-	size_t count = collect(scan, job), kept = 0;
-
-	if (count)
-		qsort(walk->item, count, sizeof(*walk->item), compare);
-	for (size_t i = 0; i < count; i++) {
-		uint64_t place = (uint64_t)job->turn << HASH_BITS | walk->item[i].hash;
-
-		if (place < walk->from || (i && !compare(&walk->item[i - 1], &walk->item[i])))
-			continue;
-		walk->key[kept] = *walk->item[i].key;
-		walk->place[kept++] = place;
-	}
-	return kept;
-}
-
-static size_t pick_keys(struct shard_scan *scan, const struct job *job)
-{
-	const shard_reply *keys = job->part[0];
-	size_t kept = 0;
-
-	for (size_t i = 0; keys && i < keys->len; i++)
-		if (wanted(scan, &keys->element[i]))
-			scan->walk.key[kept++] = keys->element[i];
-	return kept;
-}
-
 static void learn(struct slot_walk *walk, size_t keys)
 {
 	unsigned capped = keys > KEYS_MAX ? KEYS_MAX : (unsigned)keys;
@@ -797,7 +664,7 @@ static void hand_out(struct shard_scan *scan, struct job *job)
 	shard_scan_batch batch = {.error = SHARD_OK, .message = "", .node = job->owner ? job->owner->addr : ""};
 	bool sorted = scan->ordered || job->part[1];
 
-	if (!make_room(walk, there)) {
+	if (!slot_keys_room(walk, there)) {
 		scan_no_memory(scan);
 		return;
 	}
@@ -807,7 +674,7 @@ static void hand_out(struct shard_scan *scan, struct job *job)
 	}
 	list_remove(&job->link);
 	walk->count--;
-	batch.count = sorted ? sort_keys(scan, job) : pick_keys(scan, job);
+	batch.count = sorted ? slot_keys_sort(scan, job->turn, job->part) : slot_keys_pick(scan, job->part[0]);
 	batch.keys = walk->key;
 	batch.place = scan->ordered ? walk->place : NULL;
 	if (batch.count)
