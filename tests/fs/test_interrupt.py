@@ -254,7 +254,6 @@ class Deadlines(Silent):
     def test_a_node_that_reads_but_does_not_write(self):
         self.under(lambda: self.victim.call("CLIENT", "PAUSE", 60000, "WRITE"), WRITES)
 
-    @unittest.expectedFailure  # each step has a deadline of its own
     def test_steps_do_not_have_a_deadline_each(self):
         """A rename of several steps, each of which is slow: the whole must not be slower than one may be."""
         timeout = 2000
@@ -358,7 +357,6 @@ class Unmounting(Silent):
     def test_once_programs_have_ended_an_unmount_is_at_once(self):
         self.at_once("fusermount3 -u")
 
-    @unittest.expectedFailure  # it waits for statfs()
     def test_once_programs_have_ended_umount_is_at_once(self):
         self.at_once("umount")
 
