@@ -163,13 +163,17 @@ class Model:
         there = self.stored.get(inode.key)
         if t.absent and there is not None:  # someone else has made it: it is written in place
             self.store(inode.key, over(there, 0, t.value))
-            for handle in inode.handles:
-                handle.transaction = False
-            inode.transaction = None
+            self.dissolve(inode)
         else:
             self.store(inode.key, t.value)
         t.dirty = t.absent = False
         t.sent += len(t.value)
+
+    @staticmethod
+    def dissolve(inode):
+        for handle in inode.handles:
+            handle.transaction = False
+        inode.transaction = None
 
     def after_write(self, inode, end):
         """A write has gone into a transaction: whether it is stored for certain."""
@@ -434,6 +438,8 @@ class Model:
         if t:  # what it commits next has this too
             t.value = over(t.value, len(t.value) if handle.appends else offset, data)
             t.has_data = True
+        if t and handle.appends and all(h.appends for h in inode.handles if h.transaction):
+            self.dissolve(inode)  # who only appends sees what others append
         self.changed_by(handle)
 
     def write_gone(self, handle, offset, data):
