@@ -289,7 +289,10 @@ static void batch_came(void *ctx, const shard_scan_batch *batch)
 	struct dir *dir = ctx;
 
 	dir->asked = false;
-	dir->error = batch->error ? errors_of_code(batch->error) : add_batch(dir, batch);
+	if (batch->error == SHARD_ESERVER)
+		dir->error = errors_of_words(batch->message);
+	else
+		dir->error = batch->error ? errors_of_code(batch->error) : add_batch(dir, batch);
 	dir->done = batch->done && !dir->error;
 	go_on(dir);
 }

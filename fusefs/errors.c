@@ -54,22 +54,26 @@ int errors_of_code(int error)
 }
 
 /* Before Redis 7 a script's error is "ERR Error running script (...): @user_script:1: -OOM ..." */
-static const char *words_of(const shard_reply *reply)
+static const char *inner_words(const char *words)
 {
 	static const char script[] = "ERR Error running script";
-	const char *inner = strncmp(reply->str, script, sizeof(script) - 1) ? NULL : strstr(reply->str, ": -");
+	const char *inner = strncmp(words, script, sizeof(script) - 1) ? NULL : strstr(words, ": -");
 
-	return inner ? inner + 3 : reply->str;
+	return inner ? inner + 3 : words;
 }
 
-int errors_of_reply(const shard_reply *reply)
+int errors_of_words(const char *words)
 {
-	const char *words = words_of(reply);
-
+	words = inner_words(words);
 	for (size_t i = 0; i < sizeof(reply_errno) / sizeof(*reply_errno); i++)
 		if (strncmp(words, reply_errno[i].start, strlen(reply_errno[i].start)) == 0)
 			return reply_errno[i].error;
 	return EIO;
+}
+
+int errors_of_reply(const shard_reply *reply)
+{
+	return errors_of_words(reply->str);
 }
 
 int errors_of_result(const shard_result *result)

@@ -14,6 +14,7 @@ int errors_of_result(const shard_result *result);
 int errors_of_code(int error);
 
 /* The errno of an error reply. */
+int errors_of_words(const char *words); /* an error reply's, with a NUL */
 int errors_of_reply(const shard_reply *reply);
 
 #endif

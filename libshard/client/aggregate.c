@@ -41,7 +41,7 @@ static const shard_reply *appended(const struct part *part, size_t count, struct
 	return whole;
 }
 
-static long long sum(long long a, long long b)
+long long aggregate_sum(long long a, long long b)
 {
 	long long result;
 
@@ -62,7 +62,7 @@ static long long combine(unsigned policy, long long a, long long b)
 	case SHARD_AGG_MAX:
 		return a > b ? a : b;
 	default:
-		return sum(a, b);
+		return aggregate_sum(a, b);
 	}
 }
 

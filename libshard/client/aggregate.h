@@ -30,4 +30,7 @@ const shard_reply *aggregate_replies(const shard_command *command, const struct 
 /* An array of the parts' replies, in their order. NULL: no memory. */
 const shard_reply *aggregate_array(const struct part *part, size_t count, struct arena *arena);
 
+/* A + B, or the greatest or least number where that is none. */
+long long aggregate_sum(long long a, long long b);
+
 #endif

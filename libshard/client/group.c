@@ -386,7 +386,7 @@ static void split_reply(struct child *child, const shard_result *result)
 		set_part(part, result, own);
 	}
 	if (result->error == SHARD_OK && reply->type == SHARD_REPLY_INTEGER)
-		group->sum += reply->integer;
+		group->sum = aggregate_sum(group->sum, reply->integer);
 }
 
 static void child_done(void *ctx, const shard_result *result)

@@ -138,9 +138,6 @@ CLUSTERS = {
     a_slot_is_half_moved: every(("rename",), "ETIMEDOUT"),
 }
 
-# Not yet as it should be: a listing does not tell what the server said.
-KNOWN = {name: {"ls"} for name in ("has_lost_its_master", "wants_a_password", "is_busy", "is_loading")}
-
 RESULTS = {}
 
 
@@ -193,15 +190,10 @@ class Calls(unittest.TestCase):
                 # A listing that works is many requests, each with its deadline.
                 self.assertLess(seconds, TIMEOUT_MS / 1000 + (5 * GRACE if (name, result) == ("ls", "ok") else GRACE))
 
-    @unittest.expectedFailure
-    def test_known(self):
-        for happen in (*SERVERS, *CLUSTERS):
-            self.check(happen, KNOWN.get(happen.__name__, ()))
-
 
 def add(happen):
     def test(self):
-        self.check(happen, set(calls.CALLS) - KNOWN.get(happen.__name__, set()))
+        self.check(happen, calls.CALLS)
 
     setattr(Calls, f"test_{happen.__name__}", test)
 

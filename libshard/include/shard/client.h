@@ -272,7 +272,7 @@ typedef struct shard_scan_options {
 
 typedef struct shard_scan_batch {
 	int error;            /* SHARD_OK, or why the listing ended early */
-	const char *message;  /* for people */
+	const char *message;  /* for people; with SHARD_ESERVER the server's own words */
 	bool done;            /* nothing comes after this batch */
 	const char *node;     /* the node that owns these keys; "" at the end */
 	const shard_reply *keys; /* keys[0..count-1], strings; lent until the callback returns */
