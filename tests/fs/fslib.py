@@ -25,6 +25,12 @@ BUILD = os.environ.get("SHARD_BUILD_ROOT") or sys.exit("SHARD_BUILD_ROOT is not 
 SHARDFS = os.path.join(BUILD, "fusefs", "shardfs")
 
 
+def sanitized():
+    """Whether shardfs was built with sanitizers: then what is freed stays with the process for a while."""
+    out = subprocess.run(["ldd", SHARDFS], capture_output=True, timeout=60, check=True).stdout
+    return b"san.so" in out
+
+
 def mounts():
     """Mount points of shardfs now, by the table alone."""
     with open("/proc/self/mounts", encoding="utf-8") as file:

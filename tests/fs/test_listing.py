@@ -12,7 +12,7 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 
-from fslib import Mount  # noqa: E402
+from fslib import Mount, sanitized  # noqa: E402
 from shardtest import SLOTS, Cluster, Server, slot, wait_until  # noqa: E402
 
 # Two keys of one slot whose hashes have the same first 48 bits.
@@ -453,6 +453,7 @@ def move_slowly(number, target):
 
 
 class Memory(Listing):
+    @unittest.skipIf(sanitized(), "with sanitizers memory stays for a while")
     def test_it_does_not_grow_with_the_keys(self):
         CLUSTER.flush()
         with Mount(CLUSTER.uri) as mount:

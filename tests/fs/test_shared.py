@@ -10,7 +10,7 @@ import threading
 import time
 import unittest
 
-from fslib import Mount
+from fslib import Mount, sanitized
 from shardtest import Cluster, Server, wait_until
 
 CLUSTER = None
@@ -80,12 +80,6 @@ def resident():
     """Bytes of ONE's daemon."""
     with open(f"/proc/{ONE.daemon.pid}/statm", encoding="ascii") as statm:
         return int(statm.read().split()[1]) * 4096
-
-
-def is_sanitized():
-    """Then what is freed stays with the process for a while."""
-    with open(f"/proc/{ONE.daemon.pid}/maps", encoding="utf-8") as maps:
-        return "libasan" in maps.read()
 
 
 class Shared(unittest.TestCase):
@@ -517,7 +511,7 @@ for flags in (os.O_RDONLY, os.O_RDWR):
         before = resident()
         for i in range(6):
             listing(20_000, f"c{i}")
-        self.assertTrue(is_sanitized() or resident() - before < 8 << 20, resident() - before)
+        self.assertTrue(sanitized() or resident() - before < 8 << 20, resident() - before)
 
     def test_files_that_come_and_go_leave_nothing_behind(self):
         script = """
@@ -534,7 +528,7 @@ for i in range(500):
         before = resident()
         for i in range(3):
             ONE.python(script, f"r{i}")
-        self.assertTrue(is_sanitized() or resident() - before < 2 << 20, resident() - before)
+        self.assertTrue(sanitized() or resident() - before < 2 << 20, resident() - before)
 
 
 if __name__ == "__main__":
