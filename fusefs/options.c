@@ -180,7 +180,9 @@ static void take_option(struct options *options, const char *text)
 	if (take_own(options, name, value ? value : ""))
 		return;
 	check_libfuses(name, value);
-	add(options, text);
+	/* What holds anyway; not every libfuse knows the word. */
+	if (strcmp(name, "atime") != 0)
+		add(options, text);
 }
 
 /* Options with commas between them; a backslash makes a comma part of a value. */

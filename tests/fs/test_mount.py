@@ -92,7 +92,7 @@ class Starting(unittest.TestCase):
         os.mkdir(odd)
         self.addCleanup(detach, odd)
         self.assertEqual(run([SHARDFS, "-u", SERVER.uri, "a b/"], cwd=self.temp.name).status, 0)
-        self.assertEqual(run(["stat", "-fc", "%T", odd]).out, b"fuseblk\n")
+        self.assertIn(run(["stat", "-fc", "%T", odd]).out, (b"fuseblk\n", b"fuse\n"))
         again = run([SHARDFS, "-u", SERVER.uri, "./a b"], cwd=self.temp.name)
         self.assertEqual(again.status, 2)
         self.assertIn("is a mount of shardfs already", again.err)
@@ -277,7 +277,12 @@ end() { kill -$2 $1; status=0; wait $1 || status=$?; }
 """
 
 
-@unittest.skipUnless(os.getuid() == 0, "needs mount namespaces")
+def has_namespaces():
+    """Not for everybody, nor in a chroot."""
+    return run(["unshare", "-m", "-p", "-f", "--mount-proc", "true"]).status == 0
+
+
+@unittest.skipUnless(has_namespaces(), "needs mount namespaces")
 class OthersMounts(unittest.TestCase):
     """At its end a daemon unmounts its own mount, never what somebody else has put in its place."""
 
