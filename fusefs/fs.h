@@ -28,6 +28,8 @@
 #define FS_FAILED_MS 100
 #define FS_FAILURES 64
 
+#define FS_TIMEOUT_MS 5000 /* the library's default */
+
 /* How long what a LOOKUP has fetched may serve the GETATTR and the OPEN that follow it. */
 #define FS_FRESH_MS 50
 
@@ -61,6 +63,12 @@ extern const struct fuse_lowlevel_ops fs_ops;
 static inline struct fs *fs_of(fuse_req_t req)
 {
 	return fuse_req_userdata(req);
+}
+
+/* The deadline of a call, in ms. */
+static inline unsigned fs_timeout_ms(const struct fs *fs)
+{
+	return fs->options->connect.timeout_ms ? fs->options->connect.timeout_ms : FS_TIMEOUT_MS;
 }
 
 uint64_t fs_now_ms(void); /* monotonic */

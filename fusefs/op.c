@@ -7,8 +7,7 @@
 
 #include "errors.h"
 
-#define TIMEOUT_MS 5000 /* the library's */
-#define STEP_MS 10      /* so little spent makes no difference */
+#define STEP_MS 10 /* so little spent makes no difference */
 
 static void interrupted(fuse_req_t req, void *data)
 {
@@ -135,12 +134,11 @@ static bool submitted(struct op_call *call, int error)
 /* What is left of the deadline for a step that is not the first; 0: all of it. */
 static unsigned left(const struct op *op)
 {
-	unsigned timeout = op->fs->options->connect.timeout_ms;
+	unsigned timeout = fs_timeout_ms(op->fs);
 	uint64_t spent = fs_now_ms() - op->began;
 
 	if (spent < STEP_MS)
 		return 0;
-	timeout = timeout ? timeout : TIMEOUT_MS;
 	return spent < timeout ? timeout - (unsigned)spent : 1;
 }
 

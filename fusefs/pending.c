@@ -251,23 +251,29 @@ static void range_set(void *ctx, const shard_result *result)
 	stored(ctx, errors_of_result(result));
 }
 
-/* The command with the value as its word PLACE. A large one does not keep others waiting; out of a file it takes no
- * memory. */
+/* A large one does not keep others waiting; out of a file it takes no memory. */
+void pending_add_value(struct pending_value *value, struct words *words, int place, struct buffer *buffer, size_t len)
+{
+	int fd = buffer_fd(buffer);
+
+	value->body = (shard_body){.argument = place, .fd = fd, .len = len};
+	value->how = (shard_call){.flags = SHARD_IDEMPOTENT | (len > OWN_MIN ? SHARD_OWN_CONNECTION : 0)};
+	if (fd >= 0) {
+		value->how.body = &value->body;
+		return;
+	}
+	words->word[place] = buffer_map(buffer, len);
+	words->len[place] = len;
+}
+
 static void submit_value(struct pending *pending, struct words *words, int place, shard_callback callback)
 {
-	size_t len = pending->t.sending_size;
-	int fd = buffer_fd(pending->sent);
-	shard_body body = {.argument = place, .fd = fd, .len = len};
-	shard_call how = {.flags = SHARD_IDEMPOTENT | (len > OWN_MIN ? SHARD_OWN_CONNECTION : 0)};
+	struct pending_value value;
+	int error;
 
-	if (fd >= 0) {
-		how.body = &body;
-	} else {
-		words->word[place] = buffer_map(pending->sent, len);
-		words->len[place] = len;
-	}
-	int error =
-		shard_submit(pending->fs->client, words->count, words->word, words->len, &how, callback, pending, NULL);
+	pending_add_value(&value, words, place, pending->sent, pending->t.sending_size);
+	error = shard_submit(pending->fs->client, words->count, words->word, words->len, &value.how, callback, pending,
+			     NULL);
 	if (error)
 		stored(pending, errors_of_code(error));
 }

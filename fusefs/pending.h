@@ -45,6 +45,13 @@ void pending_close(struct pending *pending);
 
 void pending_drop(struct pending *pending); /* one hold */
 
+/* A command's value: the first LEN bytes of BUFFER as its word PLACE. What belongs to it is in `body` and `how`. */
+struct pending_value {
+	shard_body body;
+	shard_call how;
+};
+void pending_add_value(struct pending_value *value, struct words *words, int place, struct buffer *buffer, size_t len);
+
 /* What SET says of the expiry of a value that is written anew. */
 void pending_add_ttl(const struct options *options, struct words *words, char seconds[24]);
 

@@ -187,7 +187,11 @@ static void scratch_stored(struct op *op, const shard_result *result)
 	struct pending *pending = op->inode->pending;
 	bool nil = !result->error && result->reply->type == SHARD_REPLY_NIL;
 
-	transaction_end(&pending->t, nil || result->error ? EEXIST : 0, true);
+	/* Where it failed the file stays what it was, in memory, and has no error of its own to tell. */
+	if (nil || result->error)
+		transaction_forget(&pending->t);
+	else
+		transaction_end(&pending->t, 0, true);
 	if (op_failed(op, result))
 		return;
 	if (nil) {
@@ -205,27 +209,20 @@ static void store_scratch(struct renaming *renaming)
 	struct op *op = &renaming->op;
 	struct transaction *t = &op->inode->pending->t;
 	struct words words = {0};
+	struct pending_value value;
 	char seconds[24];
-	shard_body body;
-	shard_call how = {.flags = SHARD_IDEMPOTENT};
 
 	transaction_begin(t);
 	renaming->sent = buffer_ref(t->buffer);
-	body = (shard_body){.argument = 2, .fd = buffer_fd(t->buffer), .len = t->sending_size};
 	words_text(&words, "SET");
 	words_add(&words, renaming->to, renaming->to_len);
 	words_text(&words, "");
-	if (body.fd >= 0) {
-		how.body = &body;
-	} else {
-		words.word[2] = buffer_map(t->buffer, t->sending_size);
-		words.len[2] = t->sending_size;
-	}
+	pending_add_value(&value, &words, 2, renaming->sent, t->sending_size);
 	if (!renaming->replace)
 		words_text(&words, "NX");
 	pending_add_ttl(op->fs->options, &words, seconds);
-	if (!op_submit(op, &words, &how, scratch_stored))
-		transaction_end(t, EIO, true);
+	if (!op_submit(op, &words, &value.how, scratch_stored))
+		transaction_forget(t);
 }
 
 /* ---- */

@@ -202,8 +202,7 @@ static void on_late(void *ctx)
 static void store_all(struct fs *fs)
 {
 	bool late = false;
-	unsigned timeout = fs->options->connect.timeout_ms ? fs->options->connect.timeout_ms : 5000;
-	shard_timer *timer = shard_timer_add(fs->client, timeout + 1000, on_late, &late);
+	shard_timer *timer = shard_timer_add(fs->client, fs_timeout_ms(fs) + 1000, on_late, &late);
 
 	while (fs->handles)
 		handle_close(fs->handles);

@@ -210,6 +210,12 @@ void transaction_begin(struct transaction *t)
 	t->sent += t->sending_size;
 }
 
+void transaction_forget(struct transaction *t)
+{
+	t->sending = 0;
+	t->sent -= t->sending_size;
+}
+
 void transaction_end(struct transaction *t, int error, bool told)
 {
 	uint64_t sent = t->sending;

@@ -93,5 +93,6 @@ void transaction_mirror_resize(struct transaction *t, size_t size);
  */
 void transaction_begin(struct transaction *t);
 void transaction_end(struct transaction *t, int error, bool told);
+void transaction_forget(struct transaction *t); /* as if it had not begun */
 
 #endif

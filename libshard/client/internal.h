@@ -223,6 +223,8 @@ void client_touched(shard_client *client); /* something was submitted: an embedd
 struct client_node *node_get(shard_client *client, const char *host, uint16_t port); /* NULL: no memory */
 struct client_node *node_find(shard_client *client, const char *host, uint16_t port);
 struct client_node *node_by_addr(shard_client *client, const char *addr); /* "host:port"; NULL: is none */
+/* The node that FROM's redirect names, by the caller's map of addresses; NULL: no memory. */
+struct client_node *node_by_redirect(struct client_node *from, struct policy_redirect *redirect);
 void node_ref(struct client_node *node);
 void node_unref(struct client_node *node); /* NULL is fine */
 void node_destroy_all(shard_client *client);

@@ -93,6 +93,17 @@ struct client_node *node_by_addr(shard_client *client, const char *addr)
 	return node_get(client, host, port);
 }
 
+struct client_node *node_by_redirect(struct client_node *from, struct policy_redirect *redirect)
+{
+	shard_client *client = from->client;
+
+	if (!redirect->host[0])
+		snprintf(redirect->host, sizeof(redirect->host), "%s", from->host);
+	else if (client->address_map)
+		client->address_map(client->address_ctx, redirect->host, sizeof(redirect->host), &redirect->port);
+	return node_get(client, redirect->host, redirect->port);
+}
+
 void node_ref(struct client_node *node)
 {
 	node->refs++;

@@ -419,18 +419,6 @@ void request_event(struct shard_request *req, enum policy_event_kind kind, const
 	follow(req, NULL, &decision, NULL);
 }
 
-/* The node that a redirect names; NULL: out of memory. */
-static struct client_node *redirect_target(struct shard_request *req, struct policy_redirect *redirect)
-{
-	shard_client *client = req->client;
-
-	if (!redirect->host[0])
-		snprintf(redirect->host, sizeof(redirect->host), "%s", req->node->host);
-	else if (client->address_map)
-		client->address_map(client->address_ctx, redirect->host, sizeof(redirect->host), &redirect->port);
-	return node_get(client, redirect->host, redirect->port);
-}
-
 static void finish_error(struct shard_request *req, const shard_reply *reply)
 {
 	char message[512];
@@ -463,7 +451,7 @@ static __attribute__((noinline)) void error_reply(struct shard_request *req, str
 	req->state = STATE_NEW;
 	policy_parse_redirect(reply->str, reply->len, &redirect);
 	if (redirect.kind != REDIRECT_NONE && !req->policy.once) {
-		target = redirect_target(req, &redirect);
+		target = node_by_redirect(req->node, &redirect);
 		if (!target) {
 			request_fail(req, SHARD_ENOMEM, NULL);
 			return;

@@ -263,21 +263,9 @@ static void keys_came(void *ctx, const shard_result *result)
 		judge(job);
 }
 
-/* The node that a redirect names, with a reference of the job's; NULL: out of memory, or it is none. */
-static struct client_node *target(struct job *job, struct policy_redirect *redirect)
-{
-	shard_client *client = job->scan->client;
-
-	if (!redirect->host[0])
-		snprintf(redirect->host, sizeof(redirect->host), "%s", job->node->host);
-	else if (client->address_map)
-		client->address_map(client->address_ctx, redirect->host, sizeof(redirect->host), &redirect->port);
-	return node_get(client, redirect->host, redirect->port);
-}
-
 static void note_redirect(struct job *job, struct policy_redirect *redirect)
 {
-	struct client_node *to = target(job, redirect);
+	struct client_node *to = node_by_redirect(job->node, redirect);
 
 	if (!to) {
 		note_failure(job, OUTCOME_FAILED, SHARD_ENOMEM, shard_strerror(SHARD_ENOMEM));

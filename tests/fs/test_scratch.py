@@ -98,6 +98,23 @@ os.close(f)
         self.assertEqual(CLUSTER.call("GET", "k"), b"old")
         self.mount.ok("rm sedAb12Cd")
 
+    def set_memory(self, limit):
+        for server in CLUSTER.servers:
+            server.call("CONFIG", "SET", "maxmemory", limit)
+
+    def test_a_renaming_that_fails_leaves_the_file_in_memory(self):
+        self.set_memory("1")
+        self.addCleanup(self.set_memory, "0")
+        script = """
+try:
+    os.rename("sedAb12Cd", "k")
+except OSError as error:
+    print(error.errno)
+"""
+        self.assertEqual(self.exclusive("sedAb12Cd", "v", script), "28\n")
+        self.set_memory("0")
+        self.assertEqual(self.mount.ok("cat sedAb12Cd; mv sedAb12Cd k; cat k"), b"vv")
+
     def test_a_key_is_never_renamed_into_memory(self):
         CLUSTER.call("SET", "k", "v")
         self.mount.ok("mv k k~")

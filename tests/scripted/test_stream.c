@@ -102,6 +102,22 @@ static void nothing_waits_behind_it(void **state)
 	close(fd);
 }
 
+static void a_connection_of_its_own_may_be_asked_for(void **state)
+{
+	struct ask *own, *get;
+
+	start(TWO);
+	own = ask_flags(SHARD_OWN_CONNECTION, "GET", "foo");
+	get = ask("GET", "a");
+	expect(n1, "GET", "foo");
+	on(n1, "GET a", "+x\r\n");
+	want_status(get, "x");
+	want_open(own);
+	say(n1, "+y\r\n");
+	want_status(own, "y");
+	check_count(connections(n1), 2);
+}
+
 static void a_file_that_is_too_short_is_told(void **state)
 {
 	int fd = file_of("xyz", 3);
@@ -328,6 +344,7 @@ int main(int argc, char *argv[])
 		scripted(an_argument_comes_from_a_file),
 		scripted(it_is_sent_again_from_its_beginning),
 		scripted(nothing_waits_behind_it),
+		scripted(a_connection_of_its_own_may_be_asked_for),
 		scripted(a_file_that_is_too_short_is_told),
 		scripted(what_cannot_be_is_refused),
 		scripted(a_string_goes_to_the_sink),

@@ -227,6 +227,32 @@ static void who_inherited_it_does_not_store_it_again_and_again(void **state)
 	transaction_finish(&t);
 }
 
+static void what_is_sent_out_of_a_file_stays_as_it_is(void **state)
+{
+	struct transaction t = begin(TRANSACTION_AUTO, TRANSACTION_OPENED);
+	enum transaction_step step;
+	struct buffer *sent;
+	size_t size = 0;
+	char byte;
+
+	memset(block, 'a', sizeof(block));
+	for (; size <= BUFFER_MEMORY_MAX; size += 65536)
+		write_at(&t, size, 65536);
+	assert_true(buffer_fd(t.buffer) >= 0);
+	transaction_begin(&t);
+	sent = buffer_ref(t.buffer);
+	assert_int_equal(transaction_write(&t, 5, "b", 1, &step), 0);
+	assert_int_equal(transaction_resize(&t, 10, &step), 0);
+	assert_int_equal(buffer_size(sent), size);
+	assert_int_equal(buffer_read(sent, 5, &byte, 1), 1);
+	assert_int_equal(byte, 'a');
+	assert_int_equal(buffer_read(t.buffer, 5, &byte, 1), 1);
+	assert_int_equal(byte, 'b');
+	assert_int_equal(buffer_size(t.buffer), 10);
+	buffer_unref(sent);
+	transaction_finish(&t);
+}
+
 static void a_change_during_a_set_stays_dirty(void **state)
 {
 	struct transaction t = begin(TRANSACTION_AUTO, TRANSACTION_OPENED);
@@ -387,6 +413,7 @@ int main(void)
 		cmocka_unit_test(quiet_stores_data_but_no_truncation),
 		cmocka_unit_test(a_slow_writer_does_not_send_the_square),
 		cmocka_unit_test(who_inherited_it_does_not_store_it_again_and_again),
+		cmocka_unit_test(what_is_sent_out_of_a_file_stays_as_it_is),
 		cmocka_unit_test(a_change_during_a_set_stays_dirty),
 		cmocka_unit_test(a_late_error_is_told_by_the_next_write),
 		cmocka_unit_test(a_late_error_can_heal_at_flush),

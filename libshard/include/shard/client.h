@@ -150,7 +150,7 @@ typedef struct shard_call {
 
 /*
  * Submits a command of ARGC words; ARGVLEN NULL means strings. Everything is
- * copied. HOW NULL means the defaults.
+ * copied but the bytes of HOW's body. HOW NULL means the defaults.
  *
  * Routing: HOW's node or key; else the keys by the command table; a command
  * that the table does not have is asked about each time (COMMAND GETKEYS:
