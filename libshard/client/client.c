@@ -272,16 +272,20 @@ static int until_next(shard_client *client)
 	return next - now < 60000 ? (int)(next - now) + 1 : 60000;
 }
 
+#define AWAIT_LIMIT_MS 10 /* whoever is to be back sooner does not wait for one connection alone */
+
 static void tick(shard_client *client, int timeout_ms)
 {
-	int next;
+	int next, limit;
 
 	/* What is found out here (a connection that is gone) may start timers: how long to wait is known after it. */
 	node_flush(client);
 	next = until_next(client);
 	if (!list_empty(&client->ended))
 		next = 0;
-	loop_tick(&client->loop, timeout_ms < 0 || (next >= 0 && next < timeout_ms) ? next : timeout_ms);
+	limit = timeout_ms < 0 || (next >= 0 && next < timeout_ms) ? next : timeout_ms;
+	if ((limit >= 0 && limit < AWAIT_LIMIT_MS) || !node_await(client))
+		loop_tick(&client->loop, limit);
 	client->loop.in_tick = true;
 	map_tell(client);
 	request_call_ended(client);

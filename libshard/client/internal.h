@@ -202,6 +202,8 @@ struct shard_client {
 	struct list group_waiting;
 	struct list ended;
 	struct list dirty;       /* connections with something to write */
+	struct conn *flushed;    /* the one that was written last; or NULL */
+	unsigned awaited;        /* ticks in a row that looked at one connection only */
 	struct list scans;
 	struct timer silence_timer;
 	size_t pending;
@@ -235,6 +237,7 @@ void node_send(struct client_node *node, struct shard_request *req);
 /* No new request takes CONN; it closes when its last reply has come. */
 void node_retire(struct client_node *node, struct conn *conn);
 void node_flush(shard_client *client);
+bool node_await(shard_client *client);
 void node_check_silence(shard_client *client);
 /* The map is new: silent nodes that lost their slots are given up. */
 void node_map_changed(shard_client *client);

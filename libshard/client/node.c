@@ -25,6 +25,18 @@ static void probe_expired(struct timer *timer);
 static const struct conn_ops conn_ops = {
 	.reply = on_reply, .piece = on_piece, .wrote = on_wrote, .up = on_up, .down = on_down};
 
+#define AWAITED_MAX 8       /* more at once is no one who is alone */
+#define AWAITED_IN_A_ROW 16 /* before all others are looked at, too */
+
+static void destroy_conn(struct conn *conn)
+{
+	shard_client *client = ((struct client_node *)conn->owner)->client;
+
+	if (client->flushed == conn)
+		client->flushed = NULL;
+	conn_destroy(conn);
+}
+
 /* ---- the table ---- */
 
 static unsigned bucket_of(const char *host, uint16_t port)
@@ -126,7 +138,7 @@ static void node_free(struct client_node *node)
 	timer_stop(&node->probe);
 	free(node->why);
 	while (!list_empty(&node->conns))
-		conn_destroy(list_entry(node->conns.next, struct conn, links));
+		destroy_conn(list_entry(node->conns.next, struct conn, links));
 	loop_bury(&node->client->loop, node);
 }
 
@@ -283,7 +295,7 @@ void node_give_up(struct shard_request *req)
 	/* Closing tells the server that nobody waits any more. */
 	list_remove(&req->item.link);
 	detach(req->node, conn);
-	conn_destroy(conn);
+	destroy_conn(conn);
 }
 
 void node_flush(shard_client *client)
@@ -292,8 +304,21 @@ void node_flush(shard_client *client)
 		struct conn *conn = list_entry(list_pop(&client->dirty), struct conn, dirty_link);
 
 		conn->dirty = false;
+		client->flushed = conn;
 		conn_flush(conn);
 	}
+}
+
+/* Waits for those who are alone without looking at anything else. Returns whether that was this tick. */
+bool node_await(shard_client *client)
+{
+	if (!client->flushed || !client->pending || client->pending > AWAITED_MAX ||
+	    client->awaited == AWAITED_IN_A_ROW || !conn_await(client->flushed, client->pending)) {
+		client->awaited = 0;
+		return false;
+	}
+	client->awaited++;
+	return true;
 }
 
 static void recovered(struct client_node *node)
@@ -325,7 +350,7 @@ static void on_reply(struct conn *conn, struct conn_item *item, const shard_repl
 	if (own && !node->idle && !conn->retired)
 		node->idle = conn;
 	else if (own || (list_empty(&conn->sent) && list_empty(&conn->queue)))
-		conn_destroy(conn);
+		destroy_conn(conn);
 }
 
 static void on_piece(struct conn *conn, struct conn_item *item, size_t offset, const char *bytes, size_t len,
@@ -459,7 +484,7 @@ static void on_down(struct conn *conn, int error, const char *why)
 	}
 	while (!list_empty(&queue))
 		lose(list_entry(list_pop(&queue), struct shard_request, item.link), error, was_up, false, text);
-	conn_destroy(conn);
+	destroy_conn(conn);
 }
 
 /* ---- silence ---- */

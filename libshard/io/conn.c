@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "pure/resp.h"
@@ -15,6 +16,9 @@
 #define FEED 4096                    /* bytes for the reader at once, ... */
 #define FEED_FIRST 1024              /* ... for it copies them, and most replies are short */
 #define BULK_MAX ((size_t)600 << 20) /* more than a server's greatest value */
+#define AWAIT_FIRST 8                /* chances to wait that pass before the first is taken: it costs two system calls, ... */
+#define AWAIT_LATER 100              /* ... and after a wait of ... */
+#define AWAIT_QUICK_US 300           /* ... more than this, which others may have had a use for */
 #define COPY_MAX 2048                /* items up to this are copied together, others are written from where they are */
 
 static const char asking[] = "*1\r\n$6\r\nASKING\r\n";
@@ -40,6 +44,7 @@ struct conn *conn_create(struct loop *loop, const struct conn_ops *ops, void *ow
 	conn->ops = ops;
 	conn->owner = owner;
 	conn->transport.fd = -1;
+	conn->slowness = AWAIT_FIRST;
 	conn->out = malloc(CONN_OUT_FIRST);
 	conn->out_room = CONN_OUT_FIRST;
 	conn->greeting = malloc(greeting_len + 1);
@@ -351,7 +356,8 @@ static void advance(struct conn *conn, size_t n)
  */
 static bool still_there(struct conn *conn)
 {
-	bool just_read = conn->loop->in_tick && conn->last_read == conn->loop->now;
+	const struct loop *loop = conn->loop;
+	bool just_read = loop->in_tick && (loop->all_seen || conn->last_read == loop->now);
 
 	if (conn->state == CONN_UP && list_empty(&conn->sent) && !just_read)
 		on_readable(conn);
@@ -692,32 +698,74 @@ static bool consume(struct conn *conn, char *data, size_t len)
 	return true;
 }
 
+/* What came of reading into the loop's buffer. Returns whether to read on. */
+static bool take(struct conn *conn, ssize_t n)
+{
+	if (n < 0 && errno == EINTR)
+		return true;
+	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		return false;
+	if (n <= 0) {
+		conn_fail(conn, SHARD_ECONNECT, n ? strerror(errno) : "the server closed the connection");
+		return false;
+	}
+	conn->last_read = conn->loop->now;
+	if (!consume(conn, conn->loop->buffer, (size_t)n))
+		return false;
+	/* The beginning of what nobody asked for must not become the beginning of the next answer. */
+	if (conn->state == CONN_UP && list_empty(&conn->sent) && !reader_idle(conn->reader)) {
+		conn_fail(conn, SHARD_EPROTOCOL, "a reply that nobody asked for");
+		return false;
+	}
+	return (size_t)n == LOOP_BUFFER;
+}
+
 static void on_readable(struct conn *conn)
 {
-	char *buf = conn->loop->buffer;
+	for (int turn = 0; turn < READ_TURNS; turn++)
+		if (!take(conn, conn->transport.ops->read(&conn->transport, conn->loop->buffer, LOOP_BUFFER)))
+			return;
+}
 
-	for (int turn = 0; turn < READ_TURNS; turn++) {
-		ssize_t n = conn->transport.ops->read(&conn->transport, buf, LOOP_BUFFER);
+/* Whether COUNT items, no more and no less, have been written and wait for their answers. */
+static bool awaits_all(const struct conn *conn, size_t count)
+{
+	const struct list *link = &conn->sent;
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-			return;
-		if (n <= 0) {
-			conn_fail(conn, SHARD_ECONNECT, n ? strerror(errno) : "the server closed the connection");
-			return;
-		}
-		conn->last_read = conn->loop->now;
-		if (!consume(conn, buf, (size_t)n))
-			return;
-		/* The beginning of what nobody asked for must not become the beginning of the next answer. */
-		if (conn->state == CONN_UP && list_empty(&conn->sent) && !reader_idle(conn->reader)) {
-			conn_fail(conn, SHARD_EPROTOCOL, "a reply that nobody asked for");
-			return;
-		}
-		if ((size_t)n < LOOP_BUFFER)
-			return;
+	if (conn->state != CONN_UP || !list_empty(&conn->queue) || conn->seg_at != conn->seg_count)
+		return false;
+	for (; count && link->next != &conn->sent; count--)
+		link = link->next;
+	return !count && link->next == &conn->sent;
+}
+
+static uint64_t clock_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+bool conn_await(struct conn *conn, size_t count)
+{
+	uint64_t start;
+	ssize_t n;
+
+	if (!awaits_all(conn, count))
+		return false;
+	if (conn->slowness) {
+		conn->slowness--;
+		return false;
 	}
+	start = clock_us();
+	n = conn->transport.ops->await(&conn->transport, conn->loop->buffer, LOOP_BUFFER);
+	if (clock_us() - start > AWAIT_QUICK_US)
+		conn->slowness = AWAIT_LATER;
+	loop_enter(conn->loop);
+	take(conn, n);
+	loop_leave(conn->loop);
+	return true;
 }
 
 static void source_ready(struct loop_source *source, uint32_t events)

@@ -101,6 +101,7 @@ struct conn {
 
 	struct list queue, sent;
 	uint64_t last_read;  /* ms: when bytes came last */
+	int8_t slowness;     /* 0: answers come at once, see conn_await() */
 	uint64_t oldest_sent; /* ms: when `sent` became non-empty */
 
 	struct iovec seg[CONN_SEGS];
@@ -140,6 +141,14 @@ void conn_unqueue(struct conn *conn, struct conn_item *item);
 
 /* Writes what is queued: as much as the socket takes, the rest when it takes more. */
 void conn_flush(struct conn *conn);
+
+/*
+ * Waits for the answer to COUNT items without anyone else being looked at:
+ * for some milliseconds at most, and only where they are all there is on this
+ * connection and where its answers use to come at once. Returns whether it
+ * waited; it was a tick then (loop_enter()), and what came was delivered.
+ */
+bool conn_await(struct conn *conn, size_t count);
 
 /* Closes the descriptor; says nothing; items stay. */
 void conn_close(struct conn *conn);

@@ -98,23 +98,35 @@ void loop_bury(struct loop *loop, void *block)
 	list_push(&loop->graveyard, link);
 }
 
+void loop_enter(struct loop *loop)
+{
+	loop->in_tick = true;
+	loop->all_seen = false;
+	loop->now = clock_ms(CLOCK_MONOTONIC);
+}
+
+void loop_leave(struct loop *loop)
+{
+	wheel_expire(&loop->wheel, loop->now);
+	empty_graveyard(loop);
+	loop->in_tick = false;
+}
+
 void loop_tick(struct loop *loop, int timeout_ms)
 {
 	struct epoll_event events[EVENTS_MAX];
 	int n;
 
 	n = epoll_wait(loop->epoll_fd, events, EVENTS_MAX, timeout_ms);
-	loop->in_tick = true;
-	loop->now = clock_ms(CLOCK_MONOTONIC);
+	loop_enter(loop);
 	for (int i = 0; i < n; i++) {
 		struct loop_source *source = events[i].data.ptr;
 
+		loop->all_seen = i + 1 == n && n < EVENTS_MAX;
 		if (source->ready)
 			source->ready(source, events[i].events);
 	}
-	wheel_expire(&loop->wheel, loop->now);
-	empty_graveyard(loop);
-	loop->in_tick = false;
+	loop_leave(loop);
 }
 
 uint64_t loop_now_outside(struct loop *loop)

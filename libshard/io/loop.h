@@ -24,6 +24,7 @@ struct loop {
 	uint64_t timer_due;  /* what timer_fd is armed for; UINT64_MAX: nothing */
 	uint64_t now;        /* ms, CLOCK_MONOTONIC, of this tick */
 	bool in_tick;
+	bool all_seen; /* in a tick: every source that was ready at its start has been called */
 	bool forked; /* in a child that inherited it: the parent's epoll set is left alone */
 	unsigned sources;
 	char *buffer; /* LOOP_BUFFER bytes for whoever reads */
@@ -44,6 +45,10 @@ void loop_bury(struct loop *loop, void *block);
 
 /* Waits at most TIMEOUT_MS (-1: for ever) for events, calls their sources, expires timers. */
 void loop_tick(struct loop *loop, int timeout_ms);
+
+/* A tick of which the caller makes the events itself, between these two. */
+void loop_enter(struct loop *loop);
+void loop_leave(struct loop *loop);
 
 /* The time of now: exact within a tick, cheap outside of one. */
 uint64_t loop_now_outside(struct loop *loop);

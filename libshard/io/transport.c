@@ -2,6 +2,7 @@
 #include "io/transport.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
@@ -23,6 +24,20 @@ static int plain_connected(struct transport *transport, uint32_t *events)
 
 static ssize_t plain_read(struct transport *transport, void *buf, size_t size)
 {
+	return recv(transport->fd, buf, size, MSG_DONTWAIT);
+}
+
+/* One system call, where epoll_wait() and recv() are two: a waiting one costs a third of a whole round trip. */
+static ssize_t plain_await(struct transport *transport, void *buf, size_t size)
+{
+	struct timeval short_while = {.tv_usec = 1000}; /* one tick of the kernel's clock */
+
+	if (!transport->awaits) {
+		if (setsockopt(transport->fd, SOL_SOCKET, SO_RCVTIMEO, &short_while, sizeof(short_while)) < 0 ||
+		    fcntl(transport->fd, F_SETFL, fcntl(transport->fd, F_GETFL) & ~O_NONBLOCK) < 0)
+			return -1;
+		transport->awaits = true;
+	}
 	return recv(transport->fd, buf, size, 0);
 }
 
@@ -31,7 +46,7 @@ static ssize_t plain_writev(struct transport *transport, const struct iovec *iov
 	struct msghdr message = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)count};
 
 	/* As writev(2), but a closed peer must not raise SIGPIPE in somebody's program. */
-	return sendmsg(transport->fd, &message, MSG_NOSIGNAL);
+	return sendmsg(transport->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 static void plain_close(struct transport *transport)
@@ -43,6 +58,7 @@ static void plain_close(struct transport *transport)
 static const struct transport_ops plain_ops = {
 	.connected = plain_connected,
 	.read = plain_read,
+	.await = plain_await,
 	.writev = plain_writev,
 	.close = plain_close,
 };
@@ -76,5 +92,6 @@ int transport_open(struct transport *transport, const struct sockaddr *addr, soc
 	}
 	transport->ops = &plain_ops;
 	transport->fd = fd;
+	transport->awaits = false;
 	return 0;
 }

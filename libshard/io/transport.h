@@ -15,6 +15,7 @@
 struct transport {
 	const struct transport_ops *ops;
 	int fd;
+	bool awaits; /* the descriptor was prepared for it */
 };
 
 struct transport_ops {
@@ -26,6 +27,8 @@ struct transport_ops {
 	int (*connected)(struct transport *transport, uint32_t *events);
 	/* As read(2) and writev(2) on a non-blocking descriptor. */
 	ssize_t (*read)(struct transport *transport, void *buf, size_t size);
+	/* As read, but where there is nothing it waits for some milliseconds before it fails with EAGAIN. */
+	ssize_t (*await)(struct transport *transport, void *buf, size_t size);
 	ssize_t (*writev)(struct transport *transport, const struct iovec *iov, int count);
 	void (*close)(struct transport *transport);
 };
