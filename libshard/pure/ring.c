@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <shard/ring.h>
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +29,7 @@ struct shard_ring {
 	shard_ring_options options;
 	size_t count;      /* of live servers */
 	uint64_t weight;   /* their sum */
+	bool same_weights;
 	struct live *live; /* jump, rendezvous: in the caller's order; else in that of names */
 	uint64_t *ends;    /* modula, jump: where each one's weights end, added up */
 	/* ketama: value << 16 | place in `live`, sorted. */
@@ -67,7 +67,7 @@ static size_t hashes_of(unsigned weight, uint64_t total, size_t servers)
 	points = points / POINTS_A_HASH;
 	points = points * (float)servers;
 	points = (float)((double)points + 0.0000000001);
-	return (size_t)floorf(points);
+	return (size_t)points;
 }
 
 static uint32_t le32(const unsigned char *p)
@@ -225,15 +225,45 @@ static uint64_t jump(uint64_t key, uint64_t buckets)
 	return (uint64_t)b;
 }
 
-static int rendezvous(const struct shard_ring *ring, const void *key, size_t len)
+/* Of U in (0, 1); with +, -, * and / alone, so that it is the same everywhere. */
+static double minus_ln(double u)
 {
+	uint64_t bits;
+	int64_t exponent;
+	double s, square, sum = 0;
+
+	memcpy(&bits, &u, sizeof(bits));
+	exponent = (int64_t)(bits >> 52) - 1023;
+	bits = (bits & (UINT64_MAX >> 12)) | 1023ull << 52;
+	memcpy(&u, &bits, sizeof(u));
+	if (u > 1.4142135623730951) {
+		u /= 2;
+		exponent++;
+	}
+	/* ln(u) = 2 artanh(s), whose series ends where doubles do: |s| < 0.172 */
+	s = (u - 1) / (u + 1);
+	square = s * s;
+	for (int n = 21; n > 0; n -= 2)
+		sum = sum * square + 1.0 / n;
+	return -(2 * s * sum + (double)exponent * 0.6931471805599453);
+}
+
+static uint64_t mix(uint64_t x)
+{
+	x = (x ^ x >> 33) * 0xff51afd7ed558ccdu;
+	x = (x ^ x >> 33) * 0xc4ceb9fe1a85ec53u;
+	return x ^ x >> 33;
+}
+
+static int rendezvous(const struct shard_ring *ring, uint64_t hash)
+{
+	bool same = ring->same_weights;
 	double best = -1;
 	size_t found = 0;
 
 	for (size_t i = 0; i < ring->count; i++) {
-		uint64_t step = XXH3_64bits_withSeed(key, len, ring->live[i].seed) >> 11;
-		double u = ((double)step + 0.5) * 0x1p-53;
-		double score = (double)ring->live[i].weight / -log(u);
+		double u = ((double)(mix(hash ^ ring->live[i].seed) >> 11) + 0.5) * 0x1p-53;
+		double score = same ? u : (double)ring->live[i].weight / minus_ln(u);
 
 		if (score > best) {
 			best = score;
@@ -280,6 +310,7 @@ static int take_servers(struct shard_ring *ring, const shard_ring_server *server
 {
 	uint64_t sum = 0;
 
+	ring->same_weights = true;
 	ring->live = malloc((count + 1) * sizeof(*ring->live));
 	if (!ring->live)
 		return SHARD_ENOMEM;
@@ -297,6 +328,7 @@ static int take_servers(struct shard_ring *ring, const shard_ring_server *server
 			.seed = XXH3_64bits(servers[i].name, strlen(servers[i].name)),
 		};
 		ring->weight += servers[i].weight;
+		ring->same_weights &= servers[i].weight == ring->live[0].weight;
 	}
 	ring->servers = (unsigned)count;
 	if (!in_callers_order(ring))
@@ -367,12 +399,13 @@ static const char *tag_of(const struct shard_ring *ring, const char *key, size_t
 	return open + 1;
 }
 
-uint32_t shard_ring_hash(const shard_ring *ring, const void *key, size_t len)
+uint64_t shard_ring_hash(const shard_ring *ring, const void *key, size_t len)
 {
-	if (!len)
-		return 0;
-	key = tag_of(ring, key, &len);
-	return shard_hash(ring->options.hash, key, len);
+	const void *hashed = len ? tag_of(ring, key, &len) : "";
+
+	if (in_callers_order(ring))
+		return XXH3_64bits(hashed, len);
+	return len ? shard_hash(ring->options.hash, hashed, len) : 0;
 }
 
 static int server_at(const struct shard_ring *ring, int place)
@@ -380,38 +413,31 @@ static int server_at(const struct shard_ring *ring, int place)
 	return place == NOBODY ? -1 : (int)ring->live[place].index;
 }
 
-int shard_ring_route_hash(const shard_ring *ring, uint32_t hash)
+int shard_ring_route_hash(const shard_ring *ring, uint64_t hash)
 {
 	if (!ring->count)
 		return -1;
-	if (ring->options.distribution == SHARD_KETAMA)
-		return server_at(ring, ketama_place(ring, hash));
-	if (ring->options.distribution == SHARD_MODULA)
-		return server_at(ring, place_of_unit(ring, hash % ring->weight));
-	return -1;
+	/* Even where its weight is too small for a single point. */
+	if (ring->servers == 1)
+		return (int)ring->live[0].index;
+	switch (ring->options.distribution) {
+	case SHARD_KETAMA:
+		return server_at(ring, ketama_place(ring, (uint32_t)hash));
+	case SHARD_MODULA:
+		return server_at(ring, place_of_unit(ring, (uint32_t)hash % ring->weight));
+	case SHARD_JUMP:
+		return server_at(ring, place_of_unit(ring, jump(hash, ring->weight)));
+	case SHARD_RENDEZVOUS:
+		return server_at(ring, rendezvous(ring, hash));
+	default:
+		return (int)ring->live[next_random() % ring->count].index;
+	}
 }
 
 int shard_ring_route(const shard_ring *ring, const void *key, size_t len)
 {
-	const char *bytes = len ? key : "";
-
-	if (!ring->count)
-		return -1;
-	/* twemproxy does not hash for a pool of one server, ejected ones included. */
-	if (ring->servers == 1)
-		return (int)ring->live[0].index;
-	switch (ring->options.distribution) {
-	case SHARD_RANDOM:
-		return (int)ring->live[next_random() % ring->count].index;
-	case SHARD_JUMP:
-		bytes = len ? tag_of(ring, bytes, &len) : bytes;
-		return server_at(ring, place_of_unit(ring, jump(XXH3_64bits(bytes, len), ring->weight)));
-	case SHARD_RENDEZVOUS:
-		bytes = len ? tag_of(ring, bytes, &len) : bytes;
-		return server_at(ring, rendezvous(ring, bytes, len));
-	default:
-		return shard_ring_route_hash(ring, shard_ring_hash(ring, key, len));
-	}
+	/* As twemproxy: a pool of one server does no hashing. */
+	return shard_ring_route_hash(ring, ring->servers == 1 ? 0 : shard_ring_hash(ring, key, len));
 }
 
 size_t shard_ring_point_count(const shard_ring *ring)

@@ -24,8 +24,9 @@ enum shard_error {
 	SHARD_ENOMEM,       /* out of memory */
 	SHARD_EINVAL,       /* an argument is out of its range */
 	SHARD_EURI,         /* the URI cannot be parsed */
+	SHARD_EPOOL,        /* the file of a pool cannot be read, or is wrong, or has no such pool */
 	SHARD_EUNSUPPORTED, /* a command that a shared connection cannot carry (SELECT, SUBSCRIBE, ...) */
-	SHARD_ECROSSSLOT,   /* keys of several slots in a command that cannot be split */
+	SHARD_ECROSSSLOT,   /* keys of several slots (of a pool: servers) in a command that cannot be split */
 	SHARD_EFORK,        /* the client was made before a fork; make a new one in the child */
 	SHARD_ECANCELED,    /* shard_cancel(), or the client was destroyed */
 	/* The way there: nothing was executed. */

@@ -31,10 +31,13 @@ enum shard_distribution {
 	 * One more server at the end takes only what it needs; to take one out
 	 * elsewhere moves more.
 	 *
-	 * rendezvous: the highest of weight / -ln(u) wins, u being the mean of a
-	 * 53-bit step: XXH3_64bits() of the key with the server's name's XXH3_64bits()
-	 * as its seed, taken to (0, 1). A server that leaves moves its own keys only,
-	 * whatever its place.
+	 * rendezvous: the highest of weight / -ln(u) wins (where all weights are
+	 * the same: of u); u is the middle of the 2^-53 wide step in (0, 1) that
+	 * the high 53 bits of mix(XXH3_64bits(key) ^ XXH3_64bits(name)) name, mix
+	 * being MurmurHash3's 64-bit finalizer. A server that leaves moves its own
+	 * keys only, whatever its place.
+	 *
+	 * Hash tags count for both.
 	 */
 	SHARD_JUMP,
 	SHARD_RENDEZVOUS,
@@ -73,11 +76,14 @@ SHARD_API void shard_ring_free(shard_ring *ring); /* NULL is fine */
 /* The server of a key: its index in SERVERS; -1: none is left. Does not block or allocate. */
 SHARD_API int shard_ring_route(const shard_ring *ring, const void *key, size_t len);
 
-/* The server of a hash, where ketama or modula distribute. -1: none is left, or another distribution. */
-SHARD_API int shard_ring_route_hash(const shard_ring *ring, uint32_t hash);
+/* The server of a key's hash, as shard_ring_hash() has it. -1: none is left. */
+SHARD_API int shard_ring_route_hash(const shard_ring *ring, uint64_t hash);
 
-/* The hash of a key by the ring's hash and hash tag; the empty key's is 0. */
-SHARD_API uint32_t shard_ring_hash(const shard_ring *ring, const void *key, size_t len);
+/*
+ * The hash of a key by the ring's hash and hash tag, 32 bits of it; the empty
+ * key's is 0. For jump and rendezvous: XXH3_64bits().
+ */
+SHARD_API uint64_t shard_ring_hash(const shard_ring *ring, const void *key, size_t len);
 
 /* ketama: how many points there are, and the I-th of them by value. */
 SHARD_API size_t shard_ring_point_count(const shard_ring *ring);

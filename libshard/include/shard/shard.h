@@ -7,6 +7,9 @@
  *   command.h   commands, their keys and policies
  *   reply.h     what servers answer
  *   topology.h  the map of a cluster
+ *   hash.h      twemproxy's hashes
+ *   ring.h      keys to the servers of a pool
+ *   pool.h      twemproxy's pools and their file
  *   uri.h       where the servers are
  *   client.h    the asynchronous client and its loop
  *   sync.h      blocking calls on top
@@ -17,7 +20,10 @@
 #include <shard/client.h>
 #include <shard/command.h>
 #include <shard/error.h>
+#include <shard/hash.h>
+#include <shard/pool.h>
 #include <shard/reply.h>
+#include <shard/ring.h>
 #include <shard/slot.h>
 #include <shard/sync.h>
 #include <shard/topology.h>
