@@ -101,6 +101,8 @@ class Writer:
         self.process = subprocess.Popen(
             [WRITER, "-u", cluster.uri, "--timeout", str(DEADLINE_MS), "0", "2"], stdout=subprocess.PIPE, text=True
         )
+        # It has met the cluster before anything happens to that: its only seed may be the first to go.
+        self.first = self.process.stdout.readline()
 
     def kill(self):
         kill(self.process)
@@ -108,7 +110,7 @@ class Writer:
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
         text, _ = self.process.communicate(timeout=30)
-        lines = text.split("\n")[:-1]  # the last one may be torn
+        lines = (self.first + text).split("\n")[:-1]  # the last one may be torn
         self.errors = [line for line in lines if not line.isdigit()]
         self.written = [int(line) for line in lines if line.isdigit()]
 
