@@ -262,7 +262,8 @@ static int rendezvous(const struct shard_ring *ring, uint64_t hash)
 	size_t found = 0;
 
 	for (size_t i = 0; i < ring->count; i++) {
-		double u = ((double)(mix(hash ^ ring->live[i].seed) >> 11) + 0.5) * 0x1p-53;
+		/* 52 bits and the half are what a double holds exactly: U is never 1, whose logarithm is 0. */
+		double u = ((double)(mix(hash ^ ring->live[i].seed) >> 12) + 0.5) * 0x1p-52;
 		double score = same ? u : (double)ring->live[i].weight / minus_ln(u);
 
 		if (score > best) {

@@ -32,8 +32,8 @@ enum shard_distribution {
 	 * elsewhere moves more.
 	 *
 	 * rendezvous: the highest of weight / -ln(u) wins (where all weights are
-	 * the same: of u); u is the middle of the 2^-53 wide step in (0, 1) that
-	 * the high 53 bits of mix(XXH3_64bits(key) ^ XXH3_64bits(name)) name, mix
+	 * the same: of u); u is the middle of the 2^-52 wide step in (0, 1) that
+	 * the high 52 bits of mix(XXH3_64bits(key) ^ XXH3_64bits(name)) name, mix
 	 * being MurmurHash3's 64-bit finalizer. A server that leaves moves its own
 	 * keys only, whatever its place.
 	 *

@@ -1,0 +1,602 @@
+/* SPDX-License-Identifier: MIT */
+/* What twemproxy has: ketama, modula, random, hash tags. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include <shard/ring.h>
+
+#include "ring_slow.h"
+
+#define COUNT(array) (sizeof(array) / sizeof(*(array)))
+
+enum { NAME = 32 };
+
+static shard_ring *ring_of(int distribution, int hash, const shard_ring_server *servers, size_t count)
+{
+	shard_ring_options options = {.distribution = distribution, .hash = hash};
+	shard_ring *ring;
+
+	assert_int_equal(shard_ring_create(&ring, &options, servers, count), SHARD_OK);
+	assert_non_null(ring);
+	return ring;
+}
+
+/* COUNT servers "server1", "server2", ...; the caller frees it, names and all. */
+static shard_ring_server *numbered(size_t count)
+{
+	shard_ring_server *servers = calloc(count, sizeof(*servers) + NAME);
+	char *names = (char *)(servers + count);
+
+	for (size_t i = 0; i < count; i++) {
+		snprintf(names + NAME * i, NAME, "server%zu", i + 1);
+		servers[i] = (shard_ring_server){.name = names + NAME * i, .weight = 1};
+	}
+	return servers;
+}
+
+static int route(const shard_ring *ring, const char *key)
+{
+	return shard_ring_route(ring, key, strlen(key));
+}
+
+static size_t points_of(const shard_ring *ring, int server)
+{
+	size_t found = 0;
+
+	for (size_t i = 0; i < shard_ring_point_count(ring); i++) {
+		int owner;
+
+		shard_ring_point(ring, i, &owner);
+		found += owner == server;
+	}
+	return found;
+}
+
+/* ---- the vectors ---- */
+
+static const shard_ring_server four[] = {
+	{"server1", 1, false}, {"server2", 1, false}, {"server3", 1, false}, {"server4", 1, false}};
+static const shard_ring_server weighted[] = {
+	{"10.0.0.1:6379", 1, false}, {"10.0.0.2:6379", 2, false}, {"10.0.0.10:6379", 7, false}};
+
+static void names_of_distributions_both_ways(void **state)
+{
+	static const char *const names[] = {"ketama", "modula", "random", "jump", "rendezvous"};
+
+	for (int i = 0; i < SHARD_DISTRIBUTION_COUNT; i++) {
+		assert_string_equal(shard_distribution_name(i), names[i]);
+		assert_int_equal(shard_distribution_find(names[i]), i);
+	}
+	assert_null(shard_distribution_name(-1));
+	assert_null(shard_distribution_name(SHARD_DISTRIBUTION_COUNT));
+	assert_int_equal(shard_distribution_find("Ketama"), -1);
+	assert_int_equal(shard_distribution_find(""), -1);
+}
+
+static void four_servers(void **state)
+{
+	shard_ring *ring = ring_of(SHARD_KETAMA, SHARD_HASH_FNV1A_64, four, 4);
+	int server;
+
+	assert_int_equal(shard_ring_point_count(ring), 640);
+	assert_int_equal(shard_ring_point(ring, 0, &server), 9796559);
+	assert_int_equal(server, 2);
+	assert_int_equal(shard_ring_point(ring, 639, &server), 4290847573);
+	assert_int_equal(server, 3);
+	assert_int_equal(route(ring, "apple"), 0);
+	assert_int_equal(route(ring, "foo"), 0);
+	assert_int_equal(route(ring, "user:1000"), 0);
+	assert_int_equal(route(ring, "h\xc3\xa9llo"), 2);
+	assert_int_equal(route(ring, "\xff\xfe"), 2);
+	shard_ring_free(ring);
+	ring = ring_of(SHARD_KETAMA, SHARD_HASH_MD5, four, 4);
+	assert_int_equal(route(ring, "apple"), 0);
+	assert_int_equal(route(ring, "foo"), 1);
+	assert_int_equal(route(ring, "user:1000"), 1);
+	shard_ring_free(ring);
+}
+
+static void weights_make_points(void **state)
+{
+	shard_ring *ring = ring_of(SHARD_KETAMA, SHARD_HASH_FNV1A_64, weighted, 3);
+
+	assert_int_equal(points_of(ring, 0), 48);
+	assert_int_equal(points_of(ring, 1), 96);
+	assert_int_equal(points_of(ring, 2), 336);
+	assert_int_equal(route(ring, "apple"), 2);
+	assert_int_equal(route(ring, "foo"), 2);
+	assert_int_equal(route(ring, "user:1000"), 0);
+	shard_ring_free(ring);
+}
+
+/* How often a ring has a point of this value of this server. */
+static size_t times(const shard_ring *ring, uint32_t value, int server)
+{
+	size_t found = 0;
+
+	for (size_t i = 0; i < shard_ring_point_count(ring); i++) {
+		int owner;
+
+		found += shard_ring_point(ring, i, &owner) == value && owner == server;
+	}
+	return found;
+}
+
+static void four_points_of_each_digest(void **state)
+{
+	static const uint32_t words[] = {3853726576, 1491449930, 639619849, 2667054752}; /* of "server1-8" */
+	shard_ring *ring = ring_of(SHARD_KETAMA, SHARD_HASH_FNV1A_64, four, 4);
+
+	for (size_t i = 0; i < COUNT(words); i++)
+		assert_int_equal(times(ring, words[i], 0), 1);
+	shard_ring_free(ring);
+}
+
+static void equal_weights_round_as_floats_do(void **state)
+{
+	static const size_t fewer[] = {25, 47, 50, 55, 61, 71, 94, 100};
+	size_t next = 0;
+
+	for (size_t n = 1; n <= 100; n++) {
+		shard_ring_server *servers = numbered(n);
+		shard_ring *ring = ring_of(SHARD_KETAMA, SHARD_HASH_MD5, servers, n);
+		bool is_fewer = next < COUNT(fewer) && fewer[next] == n;
+
+		next += is_fewer;
+		assert_int_equal(shard_ring_point_count(ring), n * (is_fewer ? 156 : 160));
+		assert_int_equal(slow_points_of(1, (unsigned)n, n), is_fewer ? 156 : 160);
+		shard_ring_free(ring);
+		free(servers);
+	}
+}
+
+/* ---- against the slow one ---- */
+
+static void check_points(const shard_ring *ring, const struct slow_ring *slow)
+{
+	assert_int_equal(shard_ring_point_count(ring), slow->count);
+	for (size_t i = 0; i < slow->count; i++) {
+		int server;
+
+		assert_int_equal(shard_ring_point(ring, i, &server), slow->point[i].value);
+		assert_int_equal(server, slow->point[i].server);
+	}
+}
+
+static void check_hash(const shard_ring *ring, const struct slow_ring *slow, uint32_t hash)
+{
+	if (shard_ring_route_hash(ring, hash) != slow_ring_route(slow, hash))
+		fail_msg("hash %u goes to %d, not %d", hash, shard_ring_route_hash(ring, hash),
+			 slow_ring_route(slow, hash));
+}
+
+static uint32_t random_word(void)
+{
+	return (uint32_t)rand() << 17 ^ (uint32_t)rand();
+}
+
+static void check_hashes(const shard_ring *ring, const struct slow_ring *slow, size_t random)
+{
+	for (size_t i = 0; i < slow->count; i++)
+		for (uint32_t around = 0; around < 3; around++)
+			check_hash(ring, slow, slow->point[i].value + around - 1);
+	check_hash(ring, slow, 0);
+	check_hash(ring, slow, 1);
+	check_hash(ring, slow, UINT32_MAX - 1);
+	check_hash(ring, slow, UINT32_MAX);
+	for (unsigned bit = 0; bit < 32; bit++) {
+		check_hash(ring, slow, 1u << bit);
+		check_hash(ring, slow, (1u << bit) - 1);
+	}
+	for (size_t i = 0; i < random; i++)
+		check_hash(ring, slow, random_word());
+}
+
+static void check_shares(const shard_ring *ring, const struct slow_ring *slow, size_t servers)
+{
+	double sum = 0;
+
+	for (size_t i = 0; i < servers; i++) {
+		double share = shard_ring_share(ring, (int)i);
+
+		assert_true(share == (double)slow_ring_width(slow, (int)i) / 0x1p32);
+		sum += share;
+	}
+	assert_true(sum == 1);
+}
+
+static void check_ketama(const shard_ring_server *servers, size_t count, size_t random)
+{
+	shard_ring *ring = ring_of(SHARD_KETAMA, SHARD_HASH_MD5, servers, count);
+	struct slow_ring slow = slow_ring_create(servers, count);
+
+	check_points(ring, &slow);
+	/* A pool of one server does not look. */
+	if (count > 1)
+		check_hashes(ring, &slow, random);
+	if (count < 100)
+		check_shares(ring, &slow, count);
+	slow_ring_free(&slow);
+	shard_ring_free(ring);
+}
+
+static void rings_of_1_to_1000_servers(void **state)
+{
+	static const size_t sizes[] = {1, 2, 3, 4, 5, 7, 10, 16, 25, 33, 60, 100, 257, 1000};
+
+	srand(3);
+	for (size_t i = 0; i < COUNT(sizes); i++) {
+		shard_ring_server *servers = numbered(sizes[i]);
+
+		check_ketama(servers, sizes[i], 100000);
+		free(servers);
+	}
+}
+
+/* Random weights, some servers ejected, names of every length: of one MD5 block, of two, of many. */
+static void rings_of_all_sorts(void **state)
+{
+	enum { MOST = 40, LONGEST = 200 };
+	static char names[MOST][LONGEST + 1];
+
+	srand(4);
+	for (int round = 0; round < 100; round++) {
+		shard_ring_server servers[MOST];
+		size_t count = 1 + (size_t)rand() % MOST;
+
+		for (size_t i = 0; i < count; i++) {
+			size_t len = 1 + (size_t)rand() % (round % 2 ? 20 : LONGEST);
+
+			for (size_t k = 0; k < len; k++)
+				names[i][k] = (char)(1 + rand() % 255);
+			names[i][len] = 0;
+			servers[i] = (shard_ring_server){
+				.name = names[i],
+				.weight = 1 + (unsigned)rand() % (round % 3 ? 3 : 1000),
+				.ejected = rand() % 8 == 0,
+			};
+		}
+		check_ketama(servers, count, 1000);
+	}
+}
+
+static void names_of_each_length(void **state)
+{
+	char names[2][140];
+
+	for (size_t len = 0; len < 139; len++) {
+		const shard_ring_server servers[] = {{names[0], 3, false}, {names[1], 100, false}};
+
+		memset(names, 'n', sizeof(names));
+		names[0][len] = names[1][len + 1] = 0;
+		check_ketama(servers, 2, 10);
+	}
+}
+
+/* ---- order, ties ---- */
+
+static void order_is_length_first_then_bytes(void **state)
+{
+	const shard_ring_server servers[] = {
+		{"alpha-long", 1, false}, {"cc", 1, false}, {"b\xff", 1, false}, {"b", 1, false}, {"bz", 1, false}};
+	static const int order[] = {3, 4, 2, 1, 0};
+	shard_ring *ring = ring_of(SHARD_MODULA, SHARD_HASH_CRC32A, servers, COUNT(servers));
+
+	for (uint32_t hash = 0; hash < 50; hash++)
+		assert_int_equal(shard_ring_route_hash(ring, hash), order[hash % 5]);
+	shard_ring_free(ring);
+}
+
+/* 1000 servers have several points of one value; the same name twice has nothing else. */
+static void equal_points_go_by_the_order_of_names(void **state)
+{
+	const shard_ring_server same[] = {{"other", 1, false}, {"twin", 1, false}, {"twin", 1, false}};
+	shard_ring_server *servers = numbered(1000);
+	shard_ring *ring = ring_of(SHARD_KETAMA, SHARD_HASH_MD5, servers, 1000);
+	size_t ties = 0;
+
+	for (size_t i = 1; i < shard_ring_point_count(ring); i++) {
+		int first, second;
+
+		if (shard_ring_point(ring, i - 1, &first) != shard_ring_point(ring, i, &second))
+			continue;
+		ties++;
+		/* "server9" before "server10": as their numbers. */
+		assert_true(first < second);
+		assert_int_equal(shard_ring_route_hash(ring, shard_ring_point(ring, i, &second)), first);
+	}
+	assert_true(ties > 0);
+	shard_ring_free(ring);
+	free(servers);
+	check_ketama(same, 3, 1000);
+	ring = ring_of(SHARD_KETAMA, SHARD_HASH_MD5, same, 3);
+	assert_int_equal(points_of(ring, 2), 160);
+	assert_true(shard_ring_share(ring, 2) == 0);
+	shard_ring_free(ring);
+}
+
+static void behind_the_last_point_comes_the_first(void **state)
+{
+	shard_ring *ring = ring_of(SHARD_KETAMA, SHARD_HASH_MD5, four, 4);
+
+	assert_int_equal(shard_ring_route_hash(ring, 4290847573), 3);
+	assert_int_equal(shard_ring_route_hash(ring, 4290847574), 2);
+	assert_int_equal(shard_ring_route_hash(ring, UINT32_MAX), 2);
+	assert_int_equal(shard_ring_route_hash(ring, 0), 2);
+	assert_int_equal(shard_ring_route_hash(ring, 9796559), 2);
+	shard_ring_free(ring);
+}
+
+/* ---- the key ---- */
+
+static void check_tag(const char *tag, const char *key, const char *hashed)
+{
+	shard_ring_options options = {.hash = SHARD_HASH_FNV1A_64, .hash_tag = {tag[0], tag[1]}};
+	shard_ring *ring;
+	uint64_t expected = shard_hash(SHARD_HASH_FNV1A_64, hashed, strlen(hashed));
+
+	assert_int_equal(shard_ring_create(&ring, &options, four, 4), SHARD_OK);
+	assert_int_equal(shard_ring_hash(ring, key, strlen(key)), expected);
+	assert_int_equal(route(ring, key), shard_ring_route_hash(ring, expected));
+	shard_ring_free(ring);
+}
+
+static void hash_tags(void **state)
+{
+	check_tag("{}", "{user1000}.following", "user1000");
+	check_tag("{}", "foo{}{bar}", "foo{}{bar}");
+	check_tag("{}", "foo{{bar}}zap", "{bar");
+	check_tag("{}", "foo{bar}{zap}", "bar");
+	check_tag("{}", "foo{bar", "foo{bar");
+	check_tag("{}", "foo}bar{", "foo}bar{");
+	check_tag("{}", "}{x}", "x");
+	check_tag("{}", "{", "{");
+	check_tag("{}", "{}", "{}");
+	check_tag("$$", "a$b$c", "b");
+	check_tag("$$", "$$b$", "$$b$");
+	check_tag("$$", "a$", "a$");
+	check_tag("$$", "a$b", "a$b");
+	check_tag("ab", "xaYbz", "Y");
+	check_tag("\xff\xfe", "k\xff\x80\xfe!", "\x80");
+	check_tag("\0", "a{b}c", "a{b}c");
+}
+
+static void a_tag_of_any_two_bytes(void **state)
+{
+	shard_ring_options options = {.hash = SHARD_HASH_MURMUR, .hash_tag = {0, '}'}};
+	shard_ring *ring;
+
+	assert_int_equal(shard_ring_create(&ring, &options, four, 4), SHARD_OK);
+	assert_int_equal(shard_ring_hash(ring, "k\0tag}x", 7), shard_hash(SHARD_HASH_MURMUR, "tag", 3));
+	shard_ring_free(ring);
+	options.hash_tag[0] = '{', options.hash_tag[1] = 0;
+	assert_int_equal(shard_ring_create(&ring, &options, four, 4), SHARD_OK);
+	assert_int_equal(shard_ring_hash(ring, "k{tag\0x", 7), shard_hash(SHARD_HASH_MURMUR, "tag", 3));
+	shard_ring_free(ring);
+}
+
+static void the_empty_key_hashes_to_0(void **state)
+{
+	for (int hash = 0; hash < SHARD_HASH_COUNT; hash++) {
+		shard_ring *ring = ring_of(SHARD_KETAMA, hash, four, 4);
+
+		assert_int_equal(shard_ring_hash(ring, NULL, 0), 0);
+		assert_int_equal(shard_ring_route(ring, NULL, 0), 2);
+		assert_int_equal(shard_ring_hash(ring, "apple", 5), shard_hash(hash, "apple", 5));
+		shard_ring_free(ring);
+	}
+}
+
+/* ---- few, or none ---- */
+
+static void a_single_server_gets_all(void **state)
+{
+	const shard_ring_server alone = {"alone", 7, false}, ejected = {"alone", 7, true};
+
+	for (int distribution = 0; distribution < SHARD_DISTRIBUTION_COUNT; distribution++) {
+		shard_ring *ring = ring_of(distribution, SHARD_HASH_MD5, &alone, 1);
+
+		assert_int_equal(route(ring, "a"), 0);
+		assert_int_equal(route(ring, ""), 0);
+		assert_int_equal(shard_ring_route_hash(ring, UINT32_MAX), 0);
+		assert_true(shard_ring_share(ring, 0) == 1);
+		assert_true(shard_ring_share(ring, 1) == 0);
+		assert_true(shard_ring_share(ring, -1) == 0);
+		shard_ring_free(ring);
+		ring = ring_of(distribution, SHARD_HASH_MD5, &ejected, 1);
+		assert_int_equal(route(ring, "a"), -1);
+		shard_ring_free(ring);
+	}
+}
+
+static void nobody_left(void **state)
+{
+	const shard_ring_server gone[] = {{"a", 1, true}, {"b", 2, true}};
+
+	for (int distribution = 0; distribution < SHARD_DISTRIBUTION_COUNT; distribution++) {
+		for (size_t count = 0; count <= COUNT(gone); count += COUNT(gone)) {
+			shard_ring *ring = ring_of(distribution, SHARD_HASH_MD5, gone, count);
+
+			assert_int_equal(route(ring, "a"), -1);
+			assert_int_equal(shard_ring_route_hash(ring, 0), -1);
+			assert_int_equal(shard_ring_route_hash(ring, UINT64_MAX), -1);
+			assert_int_equal(shard_ring_point_count(ring), 0);
+			assert_true(shard_ring_share(ring, 0) == 0);
+			shard_ring_free(ring);
+		}
+	}
+	shard_ring_free(NULL);
+}
+
+static void a_tiny_weight_has_no_points(void **state)
+{
+	const shard_ring_server servers[] = {{"dwarf", 1, false}, {"giant", 1000000, false}};
+	shard_ring *ring = ring_of(SHARD_KETAMA, SHARD_HASH_MD5, servers, 2);
+
+	assert_int_equal(points_of(ring, 0), 0);
+	assert_int_equal(points_of(ring, 1), shard_ring_point_count(ring));
+	assert_true(shard_ring_share(ring, 0) == 0);
+	assert_true(shard_ring_share(ring, 1) == 1);
+	shard_ring_free(ring);
+	check_ketama(servers, 2, 1000);
+}
+
+/* The same answers as from a ring that never knew them, but for the numbers. */
+static void ejected_ones_are_as_if_not_there(void **state)
+{
+	const shard_ring_server all[] = {
+		{"a", 3, false}, {"gone", 5, true}, {"b", 1, false}, {"also", 2, true}, {"c", 9, false}};
+	const shard_ring_server rest[] = {{"a", 3, false}, {"b", 1, false}, {"c", 9, false}};
+	static const int number[] = {0, 2, 4};
+
+	for (int distribution = 0; distribution < SHARD_DISTRIBUTION_COUNT; distribution++) {
+		shard_ring *one = ring_of(distribution, SHARD_HASH_FNV1A_64, all, COUNT(all));
+		shard_ring *other = ring_of(distribution, SHARD_HASH_FNV1A_64, rest, COUNT(rest));
+
+		for (size_t i = 0; i < COUNT(rest); i++)
+			assert_true(shard_ring_share(one, number[i]) == shard_ring_share(other, (int)i));
+		assert_true(shard_ring_share(one, 1) == 0);
+		for (int i = 0; i < 10000 && distribution != SHARD_RANDOM; i++) {
+			char key[24];
+
+			snprintf(key, sizeof(key), "key:%d", i);
+			assert_int_equal(route(one, key), number[route(other, key)]);
+		}
+		shard_ring_free(one);
+		shard_ring_free(other);
+	}
+}
+
+/* ---- modula, random ---- */
+
+static void modula_repeats_a_server_by_its_weight(void **state)
+{
+	const shard_ring_server servers[] = {{"bb", 3, false}, {"c", 2, false}, {"a", 1, false}, {"ddd", 4, true}};
+	static const int order[] = {2, 1, 1, 0, 0, 0};
+	shard_ring *ring = ring_of(SHARD_MODULA, SHARD_HASH_MURMUR, servers, COUNT(servers));
+
+	for (uint32_t i = 0; i < 1000; i++) {
+		assert_int_equal(shard_ring_route_hash(ring, i), order[i % 6]);
+		assert_int_equal(shard_ring_route_hash(ring, UINT32_MAX - i), order[(UINT32_MAX - i) % 6]);
+	}
+	assert_true(shard_ring_share(ring, 0) == 3 / 6.0);
+	assert_true(shard_ring_share(ring, 1) == 2 / 6.0);
+	assert_true(shard_ring_share(ring, 2) == 1 / 6.0);
+	assert_true(shard_ring_share(ring, 3) == 0);
+	shard_ring_free(ring);
+}
+
+static void random_is_any_live_server_whatever_its_weight(void **state)
+{
+	const shard_ring_server servers[] = {{"a", 1, false}, {"b", 50, true}, {"c", 50, false}, {"d", 7, false}};
+	shard_ring *ring = ring_of(SHARD_RANDOM, SHARD_HASH_MURMUR, servers, COUNT(servers));
+	unsigned found[COUNT(servers)] = {0};
+
+	for (int i = 0; i < 30000; i++)
+		found[route(ring, "the same")]++;
+	assert_int_equal(found[1], 0);
+	for (size_t i = 0; i < COUNT(servers); i++) {
+		if (servers[i].ejected)
+			continue;
+		assert_in_range(found[i], 9400, 10600);
+		assert_true(shard_ring_share(ring, (int)i) == 1 / 3.0);
+	}
+	shard_ring_free(ring);
+}
+
+/* ---- refusals ---- */
+
+static int refused(int distribution, int hash, const shard_ring_server *servers, size_t count)
+{
+	shard_ring_options options = {.distribution = distribution, .hash = hash};
+	shard_ring *ring = (shard_ring *)&options;
+	int error = shard_ring_create(&ring, &options, servers, count);
+
+	if (error)
+		assert_null(ring);
+	shard_ring_free(ring);
+	return error;
+}
+
+static void what_is_refused(void **state)
+{
+	const shard_ring_server none[] = {{"a", 1, false}, {"b", 0, false}}, none_ejected[] = {{"a", 0, true}};
+	const shard_ring_server most[] = {{"a", INT32_MAX - 1, false}, {"b", 1, false}};
+	const shard_ring_server more[] = {{"a", INT32_MAX, false}, {"b", 1, false}};
+	const shard_ring_server wraps[] = {{"a", UINT32_MAX, false}, {"b", 2, false}};
+	shard_ring_server *many = numbered(65536);
+
+	for (int distribution = 0; distribution < SHARD_DISTRIBUTION_COUNT; distribution++) {
+		assert_int_equal(refused(distribution, SHARD_HASH_MD5, none, 2), SHARD_EINVAL);
+		assert_int_equal(refused(distribution, SHARD_HASH_MD5, none_ejected, 1), SHARD_EINVAL);
+		assert_int_equal(refused(distribution, SHARD_HASH_MD5, most, 2), SHARD_OK);
+		assert_int_equal(refused(distribution, SHARD_HASH_MD5, more, 2), SHARD_EINVAL);
+		assert_int_equal(refused(distribution, SHARD_HASH_MD5, wraps, 2), SHARD_EINVAL);
+		assert_int_equal(refused(distribution, SHARD_HASH_MD5, many, 65536), SHARD_EINVAL);
+		assert_int_equal(refused(distribution, -1, four, 4), SHARD_EINVAL);
+		assert_int_equal(refused(distribution, SHARD_HASH_COUNT, four, 4), SHARD_EINVAL);
+	}
+	assert_int_equal(refused(-1, SHARD_HASH_MD5, four, 4), SHARD_EINVAL);
+	assert_int_equal(refused(SHARD_DISTRIBUTION_COUNT, SHARD_HASH_MD5, four, 4), SHARD_EINVAL);
+	assert_int_equal(refused(SHARD_MODULA, SHARD_HASH_MD5, many, 65535), SHARD_OK);
+	free(many);
+}
+
+/* All points: ten million of them. */
+static void as_many_servers_as_there_may_be(void **state)
+{
+	enum { MOST = 65535 };
+	shard_ring_server *servers = numbered(MOST);
+	shard_ring *ring = ring_of(SHARD_KETAMA, SHARD_HASH_MD5, servers, MOST);
+	size_t count = shard_ring_point_count(ring);
+	uint32_t before = 0;
+	int server;
+
+	assert_in_range(count, MOST * 156, MOST * 160);
+	for (size_t i = 0; i < count; i++) {
+		uint32_t value = shard_ring_point(ring, i, &server);
+
+		assert_true(value >= before && server >= 0 && server < MOST);
+		if (i % 64 == 0 && value > before)
+			assert_int_equal(shard_ring_route_hash(ring, before + 1 + (value - before) / 2), server);
+		before = value;
+	}
+	shard_ring_free(ring);
+	free(servers);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(names_of_distributions_both_ways),
+		cmocka_unit_test(four_servers),
+		cmocka_unit_test(weights_make_points),
+		cmocka_unit_test(four_points_of_each_digest),
+		cmocka_unit_test(equal_weights_round_as_floats_do),
+		cmocka_unit_test(rings_of_1_to_1000_servers),
+		cmocka_unit_test(rings_of_all_sorts),
+		cmocka_unit_test(names_of_each_length),
+		cmocka_unit_test(order_is_length_first_then_bytes),
+		cmocka_unit_test(equal_points_go_by_the_order_of_names),
+		cmocka_unit_test(behind_the_last_point_comes_the_first),
+		cmocka_unit_test(hash_tags),
+		cmocka_unit_test(a_tag_of_any_two_bytes),
+		cmocka_unit_test(the_empty_key_hashes_to_0),
+		cmocka_unit_test(a_single_server_gets_all),
+		cmocka_unit_test(nobody_left),
+		cmocka_unit_test(a_tiny_weight_has_no_points),
+		cmocka_unit_test(ejected_ones_are_as_if_not_there),
+		cmocka_unit_test(modula_repeats_a_server_by_its_weight),
+		cmocka_unit_test(random_is_any_live_server_whatever_its_weight),
+		cmocka_unit_test(what_is_refused),
+		cmocka_unit_test(as_many_servers_as_there_may_be),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
