@@ -17,12 +17,14 @@
 #include "scratch.h"
 
 #define REQUESTS_A_TICK 64
+#define ALONE_FOR 16 /* ticks */
 
 struct session {
 	struct fs fs;
 	struct fuse_buf buf;
 	shard_watch *fuse_watch, *signal_watch;
 	int signal_fd;
+	int alone; /* for so many ticks a program is taken to be the only one */
 	void (*ready)(void);
 	int spare[2];  /* kept for the end: to look at the mounts needs descriptors */
 	dev_t device;  /* of the mount */
@@ -55,16 +57,37 @@ static bool serve_one(struct session *session)
 	return true;
 }
 
+/*
+ * A program that is alone waits for the answer: its command goes out before
+ * anyone looks for a next request. Whether it is alone is looked at now and then.
+ */
+static void serve_alone(struct session *session)
+{
+	while (serve_one(session) && !shard_client_pending(session->fs.client))
+		;
+}
+
+static void serve_all(struct session *session)
+{
+	int served = 0, waiting = 0;
+
+	while (served < REQUESTS_A_TICK && serve_one(session)) {
+		served++;
+		waiting += shard_client_pending(session->fs.client) > 0;
+	}
+	session->alone = waiting > 1 ? 0 : ALONE_FOR;
+}
+
 static void on_fuse(void *ctx, uint32_t events)
 {
 	struct session *session = ctx;
-	shard_client *client = session->fs.client;
-	bool idle = !shard_client_pending(client);
 
-	/* A program that is alone waits for the answer: its command goes out before anyone looks for a next request. */
-	for (int i = 0; i < REQUESTS_A_TICK && serve_one(session); i++)
-		if (idle && shard_client_pending(client))
-			break;
+	if (session->alone && !shard_client_pending(session->fs.client)) {
+		session->alone--;
+		serve_alone(session);
+	} else {
+		serve_all(session);
+	}
 	if (session->ready && session->fs.answers && !session->given_up) {
 		session->ready();
 		session->ready = NULL;
