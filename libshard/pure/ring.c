@@ -1,44 +1,41 @@
 /* SPDX-License-Identifier: MIT */
 #include <shard/ring.h>
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/types.h>
-
-#include <md5.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#define SERVERS_MAX 65535
-#define POINTS_A_SERVER 160
-#define POINTS_A_HASH 4
-#define NOBODY 0xffff
+#include "pure/ketama.h"
 
-/* A server that gets keys. */
-struct live {
-	unsigned index; /* in the caller's order */
-	unsigned weight;
-	uint64_t seed;    /* rendezvous */
-	const char *name; /* while the ring is made */
-	size_t name_len;
+#define SERVERS_MAX 65535
+
+/* How a ring answers: by its distribution, unless there is nothing to choose. */
+enum way {
+	BY_KETAMA = SHARD_KETAMA,
+	BY_MODULA = SHARD_MODULA,
+	BY_CHANCE = SHARD_RANDOM,
+	BY_JUMP = SHARD_JUMP,
+	BY_RENDEZVOUS = SHARD_RENDEZVOUS,
+	ALONE, /* a pool of one server: nothing is hashed */
+	NOBODY,
 };
 
 struct shard_ring {
+	enum way way;
 	shard_ring_options options;
-	size_t count;      /* of live servers */
-	uint64_t weight;   /* their sum */
+	struct ketama ketama;
+	size_t count;    /* of live servers */
+	uint64_t weight; /* their sum */
 	bool same_weights;
-	struct live *live; /* jump, rendezvous: in the caller's order; else in that of names */
-	uint64_t *ends;    /* modula, jump: where each one's weights end, added up */
-	/* ketama: value << 16 | place in `live`, sorted. */
-	uint64_t *point;
-	size_t point_count;
-	/* The first point whose value is not below bucket << shift; one more at the end. */
-	uint32_t *first;
-	unsigned shift;
-	unsigned servers;
+	struct ketama_server *live; /* jump, rendezvous: in the caller's order; else in that of names */
+	uint64_t *ends;             /* where each one's weights end, added up */
+	uint64_t *seed;             /* rendezvous: the hashes of their names */
+	/* By the caller's index: how much of `whole` each has. */
+	uint64_t *part;
+	uint64_t whole;
+	size_t servers;
 };
 
 static const char *const names[SHARD_DISTRIBUTION_COUNT] = {"ketama", "modula", "random", "jump", "rendezvous"};
@@ -56,131 +53,6 @@ int shard_distribution_find(const char *name)
 	return -1;
 }
 
-/* ---- ketama ---- */
-
-/* Every step rounded to a float, as twemproxy's compiler does it on x86-64. */
-static size_t hashes_of(unsigned weight, uint64_t total, size_t servers)
-{
-	volatile float share = (float)weight / (float)total;
-	volatile float points = share * POINTS_A_SERVER;
-
-	points = points / POINTS_A_HASH;
-	points = points * (float)servers;
-	points = (float)((double)points + 0.0000000001);
-	return (size_t)points;
-}
-
-static uint32_t le32(const unsigned char *p)
-{
-	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
-/* "name-0", "name-1", ...: each digest gives four points. Returns the end. */
-static uint64_t *add_points(uint64_t *at, const struct live *server, size_t place, size_t hashes)
-{
-	MD5_CTX begun, ctx;
-	unsigned char digest[MD5_DIGEST_LENGTH];
-	char text[24];
-
-	MD5Init(&begun);
-	MD5Update(&begun, (const unsigned char *)server->name, server->name_len);
-	for (size_t i = 0; i < hashes; i++) {
-		int n = snprintf(text, sizeof(text), "-%zu", i);
-
-		ctx = begun;
-		MD5Update(&ctx, (const unsigned char *)text, (size_t)n);
-		MD5Final(digest, &ctx);
-		for (unsigned k = 0; k < POINTS_A_HASH; k++)
-			*at++ = (uint64_t)le32(digest + 4 * k) << 16 | place;
-	}
-	return at;
-}
-
-#define DIGIT 11
-#define DIGITS (1u << DIGIT)
-
-/* By value, three digits of it; stable, so equal values stay in the order of servers. */
-static void sort_points(uint64_t *point, uint64_t *spare, size_t count)
-{
-	for (unsigned pass = 0; pass < 3; pass++) {
-		unsigned down = 16 + pass * DIGIT;
-		size_t start[DIGITS + 1] = {0};
-		uint64_t *swap = point;
-
-		for (size_t i = 0; i < count; i++)
-			start[(point[i] >> down & (DIGITS - 1)) + 1]++;
-		for (unsigned d = 0; d < DIGITS; d++)
-			start[d + 1] += start[d];
-		for (size_t i = 0; i < count; i++)
-			spare[start[point[i] >> down & (DIGITS - 1)]++] = point[i];
-		point = spare;
-		spare = swap;
-	}
-}
-
-static uint32_t value_of(uint64_t point)
-{
-	return (uint32_t)(point >> 16);
-}
-
-/* About one point a bucket. */
-static int index_points(struct shard_ring *ring)
-{
-	size_t buckets = 1;
-	size_t i = 0;
-
-	ring->shift = 32;
-	while (buckets < ring->point_count && ring->shift > 8) {
-		buckets *= 2;
-		ring->shift--;
-	}
-	ring->first = malloc((buckets + 1) * sizeof(*ring->first));
-	if (!ring->first)
-		return SHARD_ENOMEM;
-	for (size_t b = 0; b < buckets; b++) {
-		while (i < ring->point_count && (uint64_t)value_of(ring->point[i]) < (uint64_t)b << ring->shift)
-			i++;
-		ring->first[b] = (uint32_t)i;
-	}
-	ring->first[buckets] = (uint32_t)ring->point_count;
-	return SHARD_OK;
-}
-
-static int make_ketama(struct shard_ring *ring)
-{
-	size_t room = 0;
-	uint64_t *at, *spare;
-
-	for (size_t i = 0; i < ring->count; i++)
-		room += hashes_of(ring->live[i].weight, ring->weight, ring->count) * POINTS_A_HASH;
-	ring->point_count = room;
-	/* One behind them stands for the first: the ring closes. */
-	ring->point = malloc((room + 1) * sizeof(*ring->point));
-	spare = malloc((room + 1) * sizeof(*spare));
-	if (!ring->point || !spare) {
-		free(spare);
-		return SHARD_ENOMEM;
-	}
-	at = spare;
-	for (size_t i = 0; i < ring->count; i++)
-		at = add_points(at, &ring->live[i], i, hashes_of(ring->live[i].weight, ring->weight, ring->count));
-	/* An odd number of passes: what was in `spare` ends in `point`. */
-	sort_points(spare, ring->point, room);
-	free(spare);
-	ring->point[room] = UINT64_MAX << 16 | (room ? ring->point[0] & 0xffff : NOBODY);
-	return index_points(ring);
-}
-
-static int ketama_place(const struct shard_ring *ring, uint32_t hash)
-{
-	const uint64_t *point = ring->point + ring->first[ring->shift < 32 ? hash >> ring->shift : 0];
-	uint64_t wanted = (uint64_t)hash << 16;
-
-	while (*point < wanted)
-		point++;
-	return (int)(*point & 0xffff);
-}
-
 /* ---- by weight ---- */
 
 static int make_ends(struct shard_ring *ring)
@@ -196,12 +68,12 @@ static int make_ends(struct shard_ring *ring)
 }
 
 /* Who has the N-th unit of weight. */
-static int place_of_unit(const struct shard_ring *ring, uint64_t n)
+static size_t place_of_unit(const struct shard_ring *ring, uint64_t n)
 {
 	size_t low = 0, high = ring->count - 1;
 
 	if (ring->weight == ring->count)
-		return (int)n;
+		return (size_t)n;
 	while (low < high) {
 		size_t middle = (low + high) / 2;
 
@@ -210,7 +82,7 @@ static int place_of_unit(const struct shard_ring *ring, uint64_t n)
 		else
 			low = middle + 1;
 	}
-	return (int)low;
+	return low;
 }
 
 static uint64_t jump(uint64_t key, uint64_t buckets)
@@ -255,7 +127,7 @@ static uint64_t mix(uint64_t x)
 	return x ^ x >> 33;
 }
 
-static int rendezvous(const struct shard_ring *ring, uint64_t hash)
+static size_t rendezvous(const struct shard_ring *ring, uint64_t hash)
 {
 	bool same = ring->same_weights;
 	double best = -1;
@@ -263,7 +135,7 @@ static int rendezvous(const struct shard_ring *ring, uint64_t hash)
 
 	for (size_t i = 0; i < ring->count; i++) {
 		/* 52 bits and the half are what a double holds exactly: U is never 1, whose logarithm is 0. */
-		double u = ((double)(mix(hash ^ ring->live[i].seed) >> 12) + 0.5) * 0x1p-52;
+		double u = ((double)(mix(hash ^ ring->seed[i]) >> 12) + 0.5) * 0x1p-52;
 		double score = same ? u : (double)ring->live[i].weight / minus_ln(u);
 
 		if (score > best) {
@@ -271,7 +143,7 @@ static int rendezvous(const struct shard_ring *ring, uint64_t hash)
 			found = i;
 		}
 	}
-	return (int)found;
+	return found;
 }
 
 static uint64_t next_random(void)
@@ -293,7 +165,7 @@ static uint64_t next_random(void)
 /* Length first, then bytes. */
 static int by_name(const void *a, const void *b)
 {
-	const struct live *x = a, *y = b;
+	const struct ketama_server *x = a, *y = b;
 	int order;
 
 	if (x->name_len != y->name_len)
@@ -307,10 +179,12 @@ static bool in_callers_order(const struct shard_ring *ring)
 	return ring->options.distribution == SHARD_JUMP || ring->options.distribution == SHARD_RENDEZVOUS;
 }
 
+/* Takes those who are not ejected. */
 static int take_servers(struct shard_ring *ring, const shard_ring_server *servers, size_t count)
 {
 	uint64_t sum = 0;
 
+	ring->servers = count;
 	ring->same_weights = true;
 	ring->live = malloc((count + 1) * sizeof(*ring->live));
 	if (!ring->live)
@@ -321,20 +195,53 @@ static int take_servers(struct shard_ring *ring, const shard_ring_server *server
 			return SHARD_EINVAL;
 		if (servers[i].ejected)
 			continue;
-		ring->live[ring->count++] = (struct live){
-			.index = (unsigned)i,
-			.weight = servers[i].weight,
+		ring->live[ring->count++] = (struct ketama_server){
 			.name = servers[i].name,
 			.name_len = strlen(servers[i].name),
-			.seed = XXH3_64bits(servers[i].name, strlen(servers[i].name)),
+			.weight = servers[i].weight,
+			.index = (unsigned)i,
 		};
 		ring->weight += servers[i].weight;
 		ring->same_weights &= servers[i].weight == ring->live[0].weight;
 	}
-	ring->servers = (unsigned)count;
 	if (!in_callers_order(ring))
 		qsort(ring->live, ring->count, sizeof(*ring->live), by_name);
 	return SHARD_OK;
+}
+
+static int make_seeds(struct shard_ring *ring)
+{
+	ring->seed = malloc((ring->count + 1) * sizeof(*ring->seed));
+	if (!ring->seed)
+		return SHARD_ENOMEM;
+	for (size_t i = 0; i < ring->count; i++)
+		ring->seed[i] = XXH3_64bits(ring->live[i].name, ring->live[i].name_len);
+	return SHARD_OK;
+}
+
+static int make_parts(struct shard_ring *ring)
+{
+	bool weightless = ring->options.distribution == SHARD_RANDOM;
+
+	ring->part = calloc(ring->servers + 1, sizeof(*ring->part));
+	if (!ring->part)
+		return SHARD_ENOMEM;
+	if (ring->options.distribution == SHARD_KETAMA) {
+		ring->whole = 1ull << 32;
+		ketama_widths(&ring->ketama, ring->part);
+		return SHARD_OK;
+	}
+	ring->whole = weightless ? ring->count : ring->weight;
+	for (size_t i = 0; i < ring->count; i++)
+		ring->part[ring->live[i].index] = weightless ? 1 : ring->live[i].weight;
+	return SHARD_OK;
+}
+
+static enum way way_of(const struct shard_ring *ring)
+{
+	if (!ring->count)
+		return NOBODY;
+	return ring->servers == 1 ? ALONE : (enum way)ring->options.distribution;
 }
 
 static int make(struct shard_ring *ring, const shard_ring_server *servers, size_t count)
@@ -342,11 +249,16 @@ static int make(struct shard_ring *ring, const shard_ring_server *servers, size_
 	int error = take_servers(ring, servers, count);
 
 	if (!error && ring->options.distribution == SHARD_KETAMA)
-		error = make_ketama(ring);
-	else if (!error)
+		error = ketama_init(&ring->ketama, ring->live, ring->count, ring->weight);
+	if (!error && ring->options.distribution == SHARD_RENDEZVOUS)
+		error = make_seeds(ring);
+	if (!error)
 		error = make_ends(ring);
+	if (!error)
+		error = make_parts(ring);
 	for (size_t i = 0; i < ring->count; i++)
 		ring->live[i].name = NULL;
+	ring->way = way_of(ring);
 	return error;
 }
 
@@ -378,8 +290,9 @@ void shard_ring_free(shard_ring *ring)
 		return;
 	free(ring->live);
 	free(ring->ends);
-	free(ring->point);
-	free(ring->first);
+	free(ring->seed);
+	free(ring->part);
+	ketama_finish(&ring->ketama);
 	free(ring);
 }
 
@@ -409,88 +322,52 @@ uint64_t shard_ring_hash(const shard_ring *ring, const void *key, size_t len)
 	return len ? shard_hash(ring->options.hash, hashed, len) : 0;
 }
 
-static int server_at(const struct shard_ring *ring, int place)
+static int server_at(const struct shard_ring *ring, size_t place)
 {
-	return place == NOBODY ? -1 : (int)ring->live[place].index;
+	return (int)ring->live[place].index;
 }
 
 int shard_ring_route_hash(const shard_ring *ring, uint64_t hash)
 {
-	if (!ring->count)
-		return -1;
-	/* Even where its weight is too small for a single point. */
-	if (ring->servers == 1)
-		return (int)ring->live[0].index;
-	switch (ring->options.distribution) {
-	case SHARD_KETAMA:
-		return server_at(ring, ketama_place(ring, (uint32_t)hash));
-	case SHARD_MODULA:
+	switch (ring->way) {
+	case BY_KETAMA:
+		return (int)ketama_find(&ring->ketama, (uint32_t)hash);
+	case BY_MODULA:
 		return server_at(ring, place_of_unit(ring, (uint32_t)hash % ring->weight));
-	case SHARD_JUMP:
+	case BY_CHANCE:
+		return server_at(ring, next_random() % ring->count);
+	case BY_JUMP:
 		return server_at(ring, place_of_unit(ring, jump(hash, ring->weight)));
-	case SHARD_RENDEZVOUS:
+	case BY_RENDEZVOUS:
 		return server_at(ring, rendezvous(ring, hash));
-	default:
-		return (int)ring->live[next_random() % ring->count].index;
+	case ALONE:
+		return server_at(ring, 0);
+	case NOBODY:
+		break;
 	}
+	return -1;
 }
 
 int shard_ring_route(const shard_ring *ring, const void *key, size_t len)
 {
 	/* As twemproxy: a pool of one server does no hashing. */
-	return shard_ring_route_hash(ring, ring->servers == 1 ? 0 : shard_ring_hash(ring, key, len));
+	return shard_ring_route_hash(ring, ring->way >= ALONE ? 0 : shard_ring_hash(ring, key, len));
 }
 
 size_t shard_ring_point_count(const shard_ring *ring)
 {
-	return ring->point_count;
+	return ring->ketama.count;
 }
 
 uint32_t shard_ring_point(const shard_ring *ring, size_t i, int *server)
 {
-	*server = server_at(ring, (int)(ring->point[i] & 0xffff));
-	return value_of(ring->point[i]);
-}
-
-/* ---- shares ---- */
-
-static double ketama_share(const struct shard_ring *ring, int server)
-{
-	double share = 0;
-
-	for (size_t i = 0; i < ring->point_count; i++) {
-		uint64_t value = value_of(ring->point[i]);
-		/* From behind the point before it, round the ring for the first. */
-		uint64_t before =
-			i ? value_of(ring->point[i - 1]) : (uint64_t)value_of(ring->point[ring->point_count - 1]);
-		uint64_t width = i ? value - before : value + (1ull << 32) - before;
-
-		if (server_at(ring, (int)(ring->point[i] & 0xffff)) == server)
-			share += (double)width;
-	}
-	return share / 0x1p32;
-}
-
-static const struct live *live_of(const struct shard_ring *ring, int server)
-{
-	for (size_t i = 0; i < ring->count; i++)
-		if ((int)ring->live[i].index == server)
-			return &ring->live[i];
-	return NULL;
+	*server = (int)ketama_index(ring->ketama.point[i]);
+	return ketama_value(ring->ketama.point[i]);
 }
 
 double shard_ring_share(const shard_ring *ring, int server)
 {
-	const struct live *live = live_of(ring, server);
-
-	if (!live)
+	if (server < 0 || (size_t)server >= ring->servers || !ring->count)
 		return 0;
-	switch (ring->options.distribution) {
-	case SHARD_KETAMA:
-		return ketama_share(ring, server);
-	case SHARD_RANDOM:
-		return 1 / (double)ring->count;
-	default:
-		return (double)live->weight / (double)ring->weight;
-	}
+	return (double)ring->part[server] / (double)ring->whole;
 }

@@ -55,9 +55,9 @@ typedef struct shard_ring_server {
 } shard_ring_server;
 
 typedef struct shard_ring_options {
-	int distribution;  /* enum shard_distribution */
-	int hash;          /* enum shard_hash_kind */
-	char hash_tag[2];  /* the bytes around what is hashed; both NUL: the whole key is */
+	int distribution; /* enum shard_distribution */
+	int hash;         /* enum shard_hash_kind */
+	char hash_tag[2]; /* the bytes around what is hashed; both NUL: the whole key is */
 } shard_ring_options;
 
 typedef struct shard_ring shard_ring;
