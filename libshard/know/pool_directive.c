@@ -202,14 +202,6 @@ void pool_directive_set(struct pool_reader *reader, struct pool_draft *draft, in
 		draft->bad[directive] = true;
 }
 
-/* Whether a password, a colon without its space, has become part of the name. */
-static bool holds_secret(struct shard__text name)
-{
-	const char *secret = directives[POOL_REDIS_AUTH].name;
-
-	return name.len > strlen(secret) && memcmp(name.at, secret, strlen(secret)) == 0;
-}
-
 void pool_directive_unknown(struct pool_reader *reader, struct pool_draft *draft, struct shard__text name,
 			    unsigned line)
 {
@@ -223,9 +215,6 @@ void pool_directive_unknown(struct pool_reader *reader, struct pool_draft *draft
 	text = strbuf_take(&allowed);
 	if (!text)
 		reader->no_memory = true;
-	else if (holds_secret(name))
-		pool_mistake(reader, draft, line,
-			     "directive \"redis_auth...\" is unknown (the rest is not shown); allowed: %s", text);
 	else
 		pool_mistake(reader, draft, line, "directive \"%s\" is unknown; allowed: %s", pool_quote(name).text,
 			     text);

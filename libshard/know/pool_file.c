@@ -205,9 +205,11 @@ static int give(int error, char *reason, char **why)
 int shard_pool_file_parse(const char *path, const char *text, size_t len, shard_pool_file **file, char **why)
 {
 	char *reason = NULL;
+	int error;
 
 	*file = NULL;
-	return give(parse(path, text, len, file, &reason), reason, why);
+	error = parse(path, text, len, file, &reason);
+	return give(error, reason, why);
 }
 
 int shard_pool_file_load(const char *path, shard_pool_file **file, char **why)

@@ -50,19 +50,31 @@ static bool is_inside_character(char c)
 	return ((unsigned char)c & 0xc0) == 0x80;
 }
 
+/* How much of TEXT is shown. A password that has run into other text, for want of a space or a quote, is not. */
+static size_t shown_length(struct shard__text text)
+{
+	static const char secret[] = "redis_auth";
+	size_t len = text.len < QUOTED_MAX ? text.len : QUOTED_MAX;
+	const char *found = memmem(text.at, len, secret, sizeof(secret) - 1);
+
+	if (found)
+		return (size_t)(found - text.at) + sizeof(secret) - 1;
+	while (len && len < text.len && is_inside_character(text.at[len]))
+		len--;
+	return len;
+}
+
 struct pool_quote pool_quote(struct shard__text text)
 {
 	struct pool_quote quote;
 	char *out = quote.text;
-	bool long_one = text.len > QUOTED_MAX;
+	size_t shown = shown_length(text);
+	bool all = shown == text.len;
 
-	if (long_one)
-		text.len = QUOTED_MAX;
-	while (long_one && text.len && is_inside_character(text.at[text.len]))
-		text.len--;
+	text.len = shown;
 	while (text.len)
 		out = write_character(out, &text);
-	strcpy(out, long_one ? "..." : "");
+	strcpy(out, all ? "" : "...");
 	return quote;
 }
 
