@@ -353,7 +353,7 @@ static int go_to_key(struct dir *dir, uint64_t offset)
 	if (tie) {
 		error = go_back(dir, tie->place, offset);
 		dir->skip = offset;
-	} else if ((offset & PLACED) && !(map && shard_topology_is_single(map))) {
+	} else if ((offset & PLACED) && (!map || shard_topology_has_slots(map))) {
 		error = go_back(dir, (offset & ~PLACED) + 1, offset);
 	}
 	return error;

@@ -68,7 +68,11 @@ static inline struct fs *fs_of(fuse_req_t req)
 /* The deadline of a call, in ms. */
 static inline unsigned fs_timeout_ms(const struct fs *fs)
 {
-	return fs->options->connect.timeout_ms ? fs->options->connect.timeout_ms : FS_TIMEOUT_MS;
+	const struct cli_connect *connect = &fs->options->connect;
+
+	if (connect->timeout_ms)
+		return connect->timeout_ms;
+	return connect->pool && connect->pool->timeout_ms ? connect->pool->timeout_ms : FS_TIMEOUT_MS;
 }
 
 uint64_t fs_now_ms(void); /* monotonic */

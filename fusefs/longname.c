@@ -106,16 +106,17 @@ static void start(struct search *search)
 	shard_topology *topology = shard_client_topology(search->op.fs->client);
 	int owner = topology ? shard_topology_owner(topology, search->name.slot) : -1;
 
+	if (topology && !shard_topology_has_slots(topology)) {
+		scan_all(search);
+		return;
+	}
 	if (owner < 0) {
 		op_error(&search->op, EHOSTUNREACH);
 		return;
 	}
 	search->topology = shard_topology_ref(topology);
 	search->node = shard_topology_node(topology, (size_t)owner)->addr;
-	if (shard_topology_is_single(topology))
-		scan_all(search);
-	else
-		submit_slot(search, "COUNTKEYSINSLOT", NULL, count_came);
+	submit_slot(search, "COUNTKEYSINSLOT", NULL, count_came);
 }
 
 void longname_look_up(fuse_req_t req, const struct name *name,

@@ -50,12 +50,40 @@ static void reached(void *ctx, const shard_result *result)
 				hint ? hint : "");
 }
 
+/* Of a pool some servers may be down: their keys cannot be had. */
+static void pool_reached(void *ctx, const shard_result *result)
+{
+	struct reach *reach = ctx;
+	size_t failed = 0;
+
+	reach->done = true;
+	for (size_t i = 0; i < result->part_count; i++) {
+		const shard_result *part = &result->part[i];
+
+		failed += part->error != SHARD_OK;
+		if (part->error)
+			cli_error_about(reach->uri, strlen(reach->uri), "%s", part->message);
+	}
+	if (failed == result->part_count)
+		reach->error = result->error ? result->error : SHARD_ECONNECT;
+}
+
+static int ask_servers(struct cli_connect *connect, struct reach *reach)
+{
+	static const char *const ping[] = {"PING"};
+	static const shard_call each = {.flags = SHARD_EACH_MASTER};
+
+	if (!connect->pool)
+		return shard_refresh(connect->client, reached, reach);
+	return shard_submit(connect->client, 1, ping, NULL, &each, pool_reached, reach, NULL);
+}
+
 /* A mount without servers would only show errors: it is not made. */
 static bool reach_servers(struct cli_connect *connect)
 {
 	char *uri = shard_uri_public(connect->uri);
 	struct reach reach = {.uri = uri ? uri : ""};
-	int error = shard_refresh(connect->client, reached, &reach);
+	int error = ask_servers(connect, &reach);
 
 	while (!error && !reach.done)
 		error = shard_client_wait(connect->client, -1);

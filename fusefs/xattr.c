@@ -78,7 +78,13 @@ static void submit_encoding(struct op *op)
 
 static void reply_slot(struct op *op)
 {
+	shard_topology *map = shard_client_topology(op->fs->client);
 	char text[8];
+
+	if (map && shard_topology_is_pool(map)) {
+		op_error(op, ENODATA);
+		return;
+	}
 	int len = snprintf(text, sizeof(text), "%u", shard_slot(op->key, op->key_len));
 
 	reply_text(op_answer(op), text, (size_t)len, ((struct query *)op)->size);
@@ -86,15 +92,12 @@ static void reply_slot(struct op *op)
 
 static void reply_node(struct op *op)
 {
-	shard_topology *map = shard_client_topology(op->fs->client);
-	int owner = map ? shard_topology_owner(map, shard_slot(op->key, op->key_len)) : -1;
+	const char *addr = shard_client_node_of(op->fs->client, op->key, op->key_len);
 
-	if (owner < 0) {
+	if (addr)
+		reply_text(op_answer(op), addr, strlen(addr), ((struct query *)op)->size);
+	else
 		op_error(op, ENODATA);
-		return;
-	}
-	const char *addr = shard_topology_node(map, (size_t)owner)->addr;
-	reply_text(op_answer(op), addr, strlen(addr), ((struct query *)op)->size);
 }
 
 static const struct {

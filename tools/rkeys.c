@@ -166,7 +166,8 @@ static void list(struct rkeys *rkeys)
 
 	out_init(&rkeys->out, STDOUT_FILENO);
 	rkeys->writer.out = &rkeys->out;
-	rkeys->long_list = (struct long_list){.client = rkeys->connect.client, .writer = &rkeys->writer};
+	rkeys->long_list = (struct long_list){
+		.client = rkeys->connect.client, .writer = &rkeys->writer, .slots = !rkeys->connect.pool};
 	progress_init(&rkeys->progress, "keys");
 	rkeys->scan = shard_scan_create(rkeys->connect.client, &how);
 	if (rkeys->scan)

@@ -39,7 +39,10 @@ static void put_entry(struct record_writer *writer, const struct entry *entry)
 	record_text(writer, "type", entry->type, strlen(entry->type));
 	record_number(writer, "pttl", entry->pttl);
 	record_number(writer, "bytes", entry->bytes);
-	record_number(writer, "slot", shard_slot(entry->key, entry->key_len));
+	if (entry->list->slots)
+		record_number(writer, "slot", shard_slot(entry->key, entry->key_len));
+	else
+		record_none(writer, "slot");
 	record_text(writer, "node", entry->node, strlen(entry->node));
 	record_end(writer);
 }

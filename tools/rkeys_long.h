@@ -14,6 +14,7 @@
 struct long_list {
 	shard_client *client;
 	struct record_writer *writer;
+	bool slots;        /* the servers have some; else "-" */
 	size_t open;       /* keys that wait for answers */
 	uint64_t failures; /* keys; the first are reported one by one */
 };

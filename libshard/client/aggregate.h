@@ -9,11 +9,12 @@
 #include <shard/reply.h>
 
 #include "base/arena.h"
+#include "client/internal.h"
 
 /* What came of one key, or of one node. */
 struct part {
 	int error;
-	int slot;
+	struct place place;
 	shard_reply *reply;
 	char *message; /* NULL: "" */
 	char *node;    /* NULL: "" */

@@ -78,23 +78,42 @@ static bool append_command(char **text, size_t *len, unsigned *count, int argc, 
 	return true;
 }
 
-/* What is said first on each connection. */
-static bool make_greeting(const shard_uri *uri, bool replica, char **text, size_t *len, unsigned *count)
+struct credentials {
+	const char *user, *password;
+	int db;
+};
+
+/* The URI's, and what it leaves open the pool's. */
+static struct credentials credentials_of(const shard_uri *uri, const shard_pool *pool)
 {
-	const char *const named[] = {"AUTH", uri->user, uri->password};
-	const char *const plain[] = {"AUTH", uri->password};
+	struct credentials who = {0};
+
+	if (uri)
+		who = (struct credentials){uri->user, uri->password, uri->db};
+	if (pool && !who.password)
+		who.password = pool->redis_auth;
+	if (pool && !who.db)
+		who.db = pool->redis_db;
+	return who;
+}
+
+/* What is said first on each connection. */
+static bool make_greeting(const struct credentials *who, bool replica, char **text, size_t *len, unsigned *count)
+{
+	const char *const named[] = {"AUTH", who->user, who->password};
+	const char *const plain[] = {"AUTH", who->password};
 	const char *const readonly[] = {"READONLY"};
 	char db[16];
 	const char *const select[] = {"SELECT", db};
 	bool ok = true;
 
-	if (uri->db)
-		snprintf(db, sizeof(db), "%d", uri->db);
-	if (uri->password && uri->user && *uri->user)
+	if (who->db)
+		snprintf(db, sizeof(db), "%d", who->db);
+	if (who->password && who->user && *who->user)
 		ok = append_command(text, len, count, 3, named);
-	else if (uri->password)
+	else if (who->password)
 		ok = append_command(text, len, count, 2, plain);
-	if (ok && uri->db)
+	if (ok && who->db)
 		ok = append_command(text, len, count, 2, select);
 	if (ok && replica)
 		ok = append_command(text, len, count, 1, readonly);
@@ -126,9 +145,10 @@ static void silence_due(struct timer *timer)
 		timer_start(&client->loop.wheel, timer, client->loop.now + client->pause_ms / 4 + 1);
 }
 
-static bool init_parts(shard_client *client, const shard_options *options)
+static int init_parts(shard_client *client, const shard_options *options)
 {
-	const shard_uri *uri = options->uri;
+	const struct credentials who = credentials_of(options->uri, options->pool);
+	bool ok;
 
 	list_init(&client->nodes);
 	list_init(&client->waiting);
@@ -143,48 +163,95 @@ static bool init_parts(shard_client *client, const shard_options *options)
 		client->random = client->loop.now;
 	client->random |= 1;
 	client->seed_at = 0;
-	return make_greeting(uri, false, &client->greeting, &client->greeting_len, &client->greeting_replies) &&
-	       make_greeting(uri, true, &client->greeting_replica, &client->greeting_replica_len,
-			     &client->greeting_replica_replies) &&
-	       add_seeds(client, uri) &&
-	       (!options->topology || map_install(client, shard_topology_ref(options->topology), 0));
+	ok = make_greeting(&who, false, &client->greeting, &client->greeting_len, &client->greeting_replies) &&
+	     make_greeting(&who, true, &client->greeting_replica, &client->greeting_replica_len,
+			   &client->greeting_replica_replies);
+	if (!ok || options->pool)
+		return ok ? pool_create(client, options->pool) : SHARD_ENOMEM;
+	ok = add_seeds(client, options->uri) &&
+	     (!options->topology || map_install(client, shard_topology_ref(options->topology), 0));
+	return ok ? SHARD_OK : SHARD_ENOMEM;
 }
 
-int shard_client_create(shard_client **out, const shard_options *options)
+/* Whether OPTIONS make sense together. */
+static int check_options(const shard_options *options)
+{
+	const shard_pool *pool = options->pool;
+
+	if ((!options->timeout_ms && !pool) || !options->connect_timeout_ms || !options->pause_ms)
+		return SHARD_EINVAL;
+	if (pool)
+		return pool->redis && pool->distribution != SHARD_RANDOM ? SHARD_OK : SHARD_EUNSUPPORTED;
+	if (options->uri->scheme == SHARD_SCHEME_REDISS)
+		return SHARD_EUNSUPPORTED;
+	return options->uri->seed_count ? SHARD_OK : SHARD_EINVAL;
+}
+
+static void take_options(shard_client *client, const shard_options *options)
+{
+	const shard_pool *pool = options->pool;
+
+	client->fork_generation = fork_generation;
+	client->timeout_ms = options->timeout_ms || !pool ? options->timeout_ms : pool->timeout_ms;
+	client->connect_timeout_ms = options->connect_timeout_ms;
+	if (client->timeout_ms && client->connect_timeout_ms > client->timeout_ms && pool)
+		client->connect_timeout_ms = client->timeout_ms;
+	client->refresh_ms = options->refresh_ms;
+	client->pause_ms = options->pause_ms;
+	client->lazy = options->lazy && !pool;
+	client->connections = pool ? pool->server_connections : 1;
+	client->address_map = options->address_map;
+	client->address_ctx = options->address_ctx;
+}
+
+static int create(shard_client **out, const shard_options *options)
 {
 	shard_client *client;
+	int error = check_options(options);
 
-	*out = NULL;
-	if (!options->uri || !options->timeout_ms || !options->connect_timeout_ms || !options->pause_ms)
-		return SHARD_EINVAL;
-	if (options->uri->scheme == SHARD_SCHEME_REDISS || options->uri->scheme == SHARD_SCHEME_TWEMPROXY)
-		return SHARD_EUNSUPPORTED;
-	if (!options->uri->seed_count)
-		return SHARD_EINVAL;
+	if (error)
+		return error;
 	pthread_once(&fork_once, watch_forks);
 	client = calloc(1, sizeof(*client));
 	if (!client)
 		return SHARD_ENOMEM;
-	client->fork_generation = fork_generation;
-	client->timeout_ms = options->timeout_ms;
-	client->connect_timeout_ms = options->connect_timeout_ms;
-	client->refresh_ms = options->refresh_ms;
-	client->pause_ms = options->pause_ms;
-	client->lazy = options->lazy;
-	client->address_map = options->address_map;
-	client->address_ctx = options->address_ctx;
+	take_options(client, options);
 	if (loop_init(&client->loop) < 0) {
-		int error = errno == ENOMEM ? SHARD_ENOMEM : SHARD_ECONNECT;
-
+		error = errno == ENOMEM ? SHARD_ENOMEM : SHARD_ECONNECT;
 		free(client);
 		return error;
 	}
-	if (!init_parts(client, options)) {
+	error = init_parts(client, options);
+	if (error)
 		shard_client_destroy(client);
-		return SHARD_ENOMEM;
-	}
-	*out = client;
-	return SHARD_OK;
+	else
+		*out = client;
+	return error;
+}
+
+static int create_from_file(shard_client **out, const shard_options *options)
+{
+	shard_options with_pool = *options;
+	shard_pool_file *file;
+	int error = shard_pool_file_load(options->uri->file, &file, NULL);
+
+	if (error)
+		return error;
+	with_pool.pool = shard_pool_find(file, options->uri->pool, NULL);
+	error = with_pool.pool ? create(out, &with_pool) : SHARD_EPOOL;
+	shard_pool_file_free(file);
+	return error;
+}
+
+
+int shard_client_create(shard_client **out, const shard_options *options)
+{
+	*out = NULL;
+	if (!options->uri && !options->pool)
+		return SHARD_EINVAL;
+	if (!options->pool && options->uri->scheme == SHARD_SCHEME_TWEMPROXY)
+		return create_from_file(out, options);
+	return create(out, options);
 }
 
 /* ---- ending ---- */
@@ -244,6 +311,7 @@ void shard_client_destroy(shard_client *client)
 	}
 	map_finish(client);
 	node_destroy_all(client);
+	pool_free(client->pool);
 	free_requests(client);
 	loop_finish(&client->loop);
 	wipe(client->greeting, client->greeting_len);

@@ -110,8 +110,9 @@ static struct group *create(shard_client *client, const shard_command *command, 
 		group->self.flags |= blocks ? 0 : SHARD_NO_DEADLINE;
 		timeout = timeout_with_block(timeout, blocks);
 	}
-	group->self.deadline =
-		group->self.flags & SHARD_NO_DEADLINE ? UINT64_MAX : loop_now(&client->loop) + timeout;
+	group->self.deadline = group->self.flags & SHARD_NO_DEADLINE || !timeout
+				       ? UINT64_MAX
+				       : loop_now(&client->loop) + timeout;
 	group->command = command;
 	group->kind = kind;
 	if (copy_words(group, argc, argv, argvlen))
@@ -127,7 +128,7 @@ static bool make_parts(struct group *group, size_t count)
 		return false;
 	group->count = count;
 	for (size_t i = 0; i < count; i++)
-		group->part[i].slot = -1;
+		group->part[i].place.slot = -1;
 	return true;
 }
 
@@ -148,7 +149,7 @@ static void set_part(struct part *part, const shard_result *result, const shard_
 	part->message = result->error ? strdup(result->message) : NULL;
 	part->node = strdup(result->node);
 	if (result->slot >= 0)
-		part->slot = result->slot;
+		part->place.slot = result->slot;
 	if (reply && !part->reply)
 		part->error = SHARD_ENOMEM;
 }
@@ -223,7 +224,7 @@ static shard_result *results_of_parts(const struct group *group, struct arena *a
 			.reply = part->reply,
 			.message = message_of(part),
 			.node = part->node ? part->node : "",
-			.slot = part->slot,
+			.slot = client_slot(group->self.client, part->place.slot),
 		};
 	}
 	return results;
@@ -232,7 +233,7 @@ static shard_result *results_of_parts(const struct group *group, struct arena *a
 static bool one_slot(const struct group *group)
 {
 	for (size_t i = 1; i < group->count; i++)
-		if (group->part[i].slot != group->part[0].slot)
+		if (group->part[i].place.slot != group->part[0].place.slot)
 			return false;
 	return group->count > 0;
 }
@@ -250,7 +251,7 @@ static void finish(struct group *group)
 		failure = group->part[0].error ? failure : NULL;
 	}
 	if (group->kind == GROUP_SPLIT && one_slot(group)) {
-		result.slot = group->part[0].slot;
+		result.slot = client_slot(group->self.client, group->part[0].place.slot);
 		result.node = group->part[0].node ? group->part[0].node : "";
 	}
 	if (failure) {
@@ -258,7 +259,7 @@ static void finish(struct group *group)
 		result.reply = failure->reply;
 		result.message = message_of(failure);
 		result.node = failure->node ? failure->node : "";
-		result.slot = failure->slot;
+		result.slot = client_slot(group->self.client, failure->place.slot);
 		if (half_done(group, failure)) {
 			result.error = SHARD_EUNKNOWN;
 			snprintf(message, sizeof(message), "done in part: %s", result.message);
@@ -356,7 +357,8 @@ static void start_split_child(struct child *child)
 		for (size_t k = 0; k < step; k++, word++)
 			at = resp_word_write(at, group->argv[word], group->argvlen[word]);
 	}
-	req->slot = group->part[child->part[0]].slot;
+	req->slot = group->part[child->part[0]].place.slot;
+	req->hash = group->part[child->part[0]].place.hash;
 	req->policy.splittable = child->count > 1;
 	start_child(child, req);
 }
@@ -460,8 +462,8 @@ static bool start_split(struct group *group)
 	for (size_t i = 0; i < group->count; i++) {
 		int word = word_of(group, i);
 
-		group->part[i].slot = (int)shard_slot(group->argv[word], group->argvlen[word]);
-		place[i] = (struct key_place){.slot = whole ? 0 : group->part[i].slot, .part = i};
+		group->part[i].place = client_place(group->self.client, group->argv[word], group->argvlen[word]);
+		place[i] = (struct key_place){.slot = whole ? 0 : group->part[i].place.slot, .part = i};
 	}
 	if (!alone && !whole)
 		qsort(place, group->count, sizeof(*place), by_slot);
@@ -517,7 +519,7 @@ static void start_node_child(struct child *child, size_t index)
 	}
 	resp_command_write(request_bytes(req), group->argc, group->argv, group->argvlen);
 	/* A command for "all shards" means whoever owns these slots, through a failover too. */
-	if (group->aggregate && !group->all_nodes && !client->single)
+	if (group->aggregate && !group->all_nodes && client_has_slots(client))
 		req->slot = first_slot_of(client, index);
 	if (req->slot < 0) {
 		req->flags |= REQ_FIXED | SHARD_ONCE;

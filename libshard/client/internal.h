@@ -10,6 +10,7 @@
  *   aggregate.c  many replies to one
  *   multi.c      MULTI ... EXEC blocks
  *   map.c        the topology: fetching, patching, waking who waits for it
+ *   pool.c       a pool of plain servers instead of a cluster
  *   scan.c       listing; with it scan_slot.c, scan_node.c, seen.c
  *   sync.c       blocking calls
  */
@@ -28,6 +29,7 @@
 struct client_node;
 struct group;
 struct multi;
+struct pool;
 
 /* Which of a node's connections a request takes. */
 enum lane {
@@ -78,7 +80,8 @@ struct shard_request {
 	uint32_t flags;
 	uint32_t came_from;    /* serial of the node that was asked before this one, 0: none */
 	uint32_t replies;      /* per try */
-	int32_t slot;          /* -1: none */
+	uint64_t hash;         /* of its key, where there is a pool */
+	int32_t slot;          /* of a pool: the number of its server; -1: none */
 	uint8_t state;
 	uint8_t lane;
 	uint8_t size_class;
@@ -104,6 +107,8 @@ struct client_node {
 	bool greeted;      /* a connection of it was up once */
 	bool refused;      /* nobody listened there the last time, or the name has no address */
 	bool sick;         /* cannot be reached, or is silent */
+	bool ejected;      /* of a pool: gets nothing for a while */
+	unsigned failed_in_row; /* of a pool: connections, since the last answer */
 	uint64_t no_reads_until; /* as a replica: it refused READONLY */
 	uint8_t failures;
 	uint32_t asked; /* the refresh that asked it last */
@@ -113,6 +118,7 @@ struct client_node {
 	struct client_node *probed; /* the replica that is being asked for its ROLE */
 	unsigned probe_turn;
 	struct conn *data, *replica, *idle; /* idle: a LANE_OWN connection to use again */
+	struct conn **spread; /* where a server gets several connections: those beside `data`; or NULL */
 	struct list conns;                  /* all, the retired ones too */
 	char *why; /* malloc'ed: "addr: why" of the last failure to connect, or NULL */
 	char *addr;
@@ -154,7 +160,9 @@ struct shard_client {
 	bool destroying;
 	uint64_t random;
 
-	unsigned timeout_ms, connect_timeout_ms, refresh_ms, pause_ms;
+	unsigned timeout_ms; /* 0, of a pool: none */
+	unsigned connect_timeout_ms, refresh_ms, pause_ms;
+	unsigned connections; /* that a server gets for its data */
 	bool lazy;
 	shard_address_map address_map;
 	void *address_ctx;
@@ -169,6 +177,7 @@ struct shard_client {
 	size_t seed_count, seed_at;
 	bool ever_up;
 
+	struct pool *pool; /* NULL: a cluster, or a single server */
 	shard_topology *topology;
 	const uint16_t *owners;       /* of topology */
 	struct client_node **node_of; /* a topology's index to a node */
@@ -239,6 +248,8 @@ void node_retire(struct client_node *node, struct conn *conn);
 void node_flush(shard_client *client);
 bool node_await(shard_client *client);
 void node_check_silence(shard_client *client);
+/* Opens all connections that the node is to have. */
+void node_dial(struct client_node *node);
 /* The map is new: silent nodes that lost their slots are given up. */
 void node_map_changed(shard_client *client);
 
@@ -264,6 +275,8 @@ void request_done(struct shard_request *req, int error, const shard_reply *reply
 /* Sends on who waited for a map; and of who pauses, those of SLOT, or (-1) those whose owner is another than in BEFORE. */
 void request_wake(shard_client *client, const shard_topology *before, int slot);
 void request_wake_waiting(shard_client *client); /* the former alone */
+/* The pool's ring is another: sends on those who pause and whose server has changed. */
+void request_wake_moved(shard_client *client);
 /* What to report at the deadline, should nothing else happen. */
 void request_cause(struct shard_request *req, int error, const char *why);
 void request_fail_all_waiting(shard_client *client, int error, const char *why);
@@ -326,6 +339,43 @@ static inline struct client_node *map_owner(shard_client *client, int slot)
 	return owner < client->node_of_count ? client->node_of[owner] : NULL;
 }
 struct client_node *map_replica(shard_client *client, int slot); /* a random healthy one, or NULL */
+
+/* ---- pool.c ---- */
+/* Where a key belongs: its slot; of a pool the server's number, and the hash that tells it anew when the ring changes. */
+struct place {
+	int slot;
+	uint64_t hash;
+};
+
+int pool_create(shard_client *client, const shard_pool *from); /* sets client->pool, on failure too; it is copied */
+void pool_free(struct pool *pool);
+struct place pool_place(const struct pool *pool, const char *key, size_t len);
+int pool_index(const struct pool *pool, uint64_t hash); /* -1: all servers are ejected */
+struct client_node *pool_node(const struct pool *pool, int index);
+/* A connection that somebody waited for is gone, or none could be had. */
+void pool_failed(struct client_node *node);
+void pool_probe(struct client_node *node);
+/* Whether the keys of a node that fails will be another's. */
+bool pool_will_move(const struct client_node *node);
+
+static inline struct place client_place(const shard_client *client, const char *key, size_t len)
+{
+	if (client->pool)
+		return pool_place(client->pool, key, len);
+	return (struct place){.slot = (int)shard_slot(key, len)};
+}
+
+/* What a caller is told of it. */
+static inline int client_slot(const shard_client *client, int slot)
+{
+	return client->pool ? -1 : slot;
+}
+
+/* Whether its keys are in slots that the server can list. */
+static inline bool client_has_slots(const shard_client *client)
+{
+	return !client->single && !client->pool;
+}
 
 /* ---- scan.c ---- */
 void scan_cancel_all(shard_client *client);

@@ -253,7 +253,7 @@ static void schedule_slow(shard_client *client)
 {
 	unsigned ms = client->refresh_ms;
 
-	if (ms && !client->lazy && !client->single)
+	if (ms && !client->lazy && client_has_slots(client))
 		schedule(client, ms / 2 + client_random(client) % (ms / 2 + 1));
 }
 
@@ -462,6 +462,11 @@ static void refresh_due(struct timer *timer)
 
 	if (client->refreshing)
 		return;
+	/* A pool is as its file says. */
+	if (client->pool) {
+		end_refresh(client, SHARD_OK, "");
+		return;
+	}
 	client->refreshing = true;
 	client->refresh_round++;
 	client->refresh_started = client->loop.now;
@@ -475,7 +480,7 @@ void map_refresh(shard_client *client, enum policy_refresh when, struct client_n
 	uint64_t since = now - client->refresh_started;
 	unsigned wait;
 
-	if (client->destroying)
+	if (client->destroying || client->pool)
 		return;
 	if (client->refreshing) {
 		client->refresh_again = true;
@@ -516,7 +521,8 @@ int shard_refresh(shard_client *client, shard_callback callback, void *ctx)
 			return SHARD_ENOMEM;
 		*waiter = (struct map_waiter){.client = client, .callback = callback, .ctx = ctx};
 		timer_init(&waiter->timer, waiter_expired);
-		timer_start(&client->loop.wheel, &waiter->timer, loop_now(&client->loop) + client->timeout_ms);
+		if (client->timeout_ms)
+			timer_start(&client->loop.wheel, &waiter->timer, loop_now(&client->loop) + client->timeout_ms);
 		list_push(&client->refresh_waiters, &waiter->link);
 		client->pending++;
 	}
@@ -528,6 +534,24 @@ int shard_refresh(shard_client *client, shard_callback callback, void *ctx)
 shard_topology *shard_client_topology(shard_client *client)
 {
 	return client->topology;
+}
+
+const char *shard_client_node_of(shard_client *client, const void *key, size_t len)
+{
+	struct client_node *node = NULL;
+
+	if (client->pool)
+		node = pool_node(client->pool, pool_index(client->pool, pool_place(client->pool, key, len).hash));
+	else if (client->topology)
+		node = map_owner(client, (int)shard_slot(key, len));
+	return node ? node->addr : NULL;
+}
+
+bool shard_client_together(shard_client *client, const void *key, size_t len, const void *other, size_t other_len)
+{
+	if (client->topology && client->single)
+		return true;
+	return client_place(client, key, len).slot == client_place(client, other, other_len).slot;
 }
 
 void shard_client_on_topology(shard_client *client, void (*callback)(void *ctx, shard_topology *topology), void *ctx)

@@ -48,17 +48,20 @@ static size_t word_len(const shard_args *args, int i)
 }
 
 struct block {
-	int slot; /* -1: no key so far */
+	const shard_client *client;
+	struct place place; /* slot -1: no key so far */
 	bool safe, readonly;
 	bool anywhere; /* a single server, or a node of the caller's choice: slots do not matter */
 	size_t size;
 };
 
-static int add_slot(struct block *block, int slot)
+static int add_key(struct block *block, const char *key, size_t len)
 {
-	if (block->slot >= 0 && block->slot != slot && !block->anywhere)
+	struct place place = client_place(block->client, key, len);
+
+	if (block->place.slot >= 0 && block->place.slot != place.slot && !block->anywhere)
 		return SHARD_ECROSSSLOT;
-	block->slot = slot;
+	block->place = place;
 	return SHARD_OK;
 }
 
@@ -79,7 +82,7 @@ static int look_at(struct block *block, const shard_args *args)
 	count = command ? shard_command_keys(command, args->argc, args->argv, args->argvlen, ranges) : 0;
 	for (int r = 0; r < count; r++) {
 		for (int i = ranges[r].first; i <= ranges[r].last; i += ranges[r].step) {
-			int error = add_slot(block, (int)shard_slot(args->argv[i], word_len(args, i)));
+			int error = add_key(block, args->argv[i], word_len(args, i));
 
 			if (error)
 				return error;
@@ -113,7 +116,12 @@ int shard_submit_multi(shard_client *client, size_t count, const shard_args comm
 		       shard_callback callback, void *ctx, shard_request **handle)
 {
 	struct block block = {
-		.slot = -1, .safe = true, .readonly = true, .size = sizeof(multi_word) + sizeof(exec_word) - 2};
+		.client = client,
+		.place = {.slot = -1},
+		.safe = true,
+		.readonly = true,
+		.size = sizeof(multi_word) + sizeof(exec_word) - 2,
+	};
 	struct shard_request *req;
 	unsigned timeout = how && how->timeout_ms ? how->timeout_ms : client->timeout_ms;
 	int error = SHARD_OK;
@@ -124,10 +132,10 @@ int shard_submit_multi(shard_client *client, size_t count, const shard_args comm
 		return SHARD_EINVAL;
 	block.anywhere = (how && how->node) || !client->topology || client->single;
 	if (how && how->key)
-		error = add_slot(&block, (int)shard_slot(how->key, how->key_len));
+		error = add_key(&block, how->key, how->key_len);
 	for (size_t i = 0; i < count && !error; i++)
 		error = look_at(&block, &commands[i]);
-	if (!error && block.slot < 0 && !(how && how->node))
+	if (!error && block.place.slot < 0 && !(how && how->node))
 		error = SHARD_EINVAL;
 	if (error)
 		return error;
@@ -137,7 +145,8 @@ int shard_submit_multi(shard_client *client, size_t count, const shard_args comm
 	write_block(request_bytes(req), count, commands);
 	req->callback = callback;
 	req->ctx = ctx;
-	req->slot = block.slot;
+	req->slot = block.place.slot;
+	req->hash = block.place.hash;
 	req->replies = (uint32_t)count + 2;
 	req->flags = (how ? how->flags & (SHARD_IDEMPOTENT | SHARD_ONCE | SHARD_RETRY_NOREPLICAS | SHARD_NO_DEADLINE) : 0) |
 		     (block.readonly ? REQ_READONLY : 0);

@@ -137,6 +137,8 @@ static void node_free(struct client_node *node)
 	list_remove(&node->all);
 	timer_stop(&node->probe);
 	free(node->why);
+	free(node->spread);
+	node->spread = NULL;
 	while (!list_empty(&node->conns))
 		destroy_conn(list_entry(node->conns.next, struct conn, links));
 	loop_bury(&node->client->loop, node);
@@ -182,15 +184,46 @@ static struct conn *own_conn(struct client_node *node)
 	return conn ? conn : open_conn(node, LANE_OWN);
 }
 
-static struct conn *lane_conn(struct client_node *node, enum lane lane)
+/* The K-th of the connections for data; without memory for the others, the first. */
+static struct conn **data_conn(struct client_node *node, unsigned k)
 {
-	struct conn **slot = lane == LANE_REPLICA ? &node->replica : &node->data;
+	unsigned others = node->client->connections - 1;
+
+	if (!k)
+		return &node->data;
+	if (!node->spread)
+		node->spread = calloc(others, sizeof(struct conn *));
+	return node->spread ? &node->spread[k - 1] : &node->data;
+}
+
+/* The commands of one key share a connection, and so keep their order. */
+static struct conn **data_conn_of(struct client_node *node, const struct shard_request *req)
+{
+	unsigned count = node->client->connections;
+
+	return count < 2 ? &node->data : data_conn(node, (unsigned)((uint32_t)req->hash % count));
+}
+
+static struct conn *lane_conn(struct client_node *node, const struct shard_request *req)
+{
+	enum lane lane = req->lane;
+	struct conn **slot = lane == LANE_REPLICA ? &node->replica : data_conn_of(node, req);
 
 	if (lane == LANE_OWN)
 		return own_conn(node);
 	if (!*slot)
 		*slot = open_conn(node, lane);
 	return *slot;
+}
+
+void node_dial(struct client_node *node)
+{
+	for (unsigned k = 0; k < node->client->connections; k++) {
+		struct conn **slot = data_conn(node, k);
+
+		if (!*slot)
+			*slot = open_conn(node, LANE_DATA);
+	}
 }
 
 static void mark_dirty(shard_client *client, struct conn *conn)
@@ -230,7 +263,7 @@ static void pause_until(struct shard_request *req, uint64_t due)
 void node_send(struct client_node *node, struct shard_request *req)
 {
 	shard_client *client = node->client;
-	struct conn *conn = req->lane == LANE_DATA ? node->data : NULL;
+	struct conn *conn = req->lane == LANE_DATA && client->connections == 1 ? node->data : NULL;
 
 	move_to(req, node);
 	if (!conn) {
@@ -238,7 +271,7 @@ void node_send(struct client_node *node, struct shard_request *req)
 			pause_until(req, node->retry_at);
 			return;
 		}
-		conn = lane_conn(node, req->lane);
+		conn = lane_conn(node, req);
 		if (!conn) {
 			request_fail(req, SHARD_ENOMEM, NULL);
 			return;
@@ -252,9 +285,17 @@ void node_send(struct client_node *node, struct shard_request *req)
 	mark_dirty(client, conn);
 }
 
+static bool is_data(const struct client_node *node, const struct conn *conn)
+{
+	for (unsigned k = 1; node->spread && k < node->client->connections; k++)
+		if (node->spread[k - 1] == conn)
+			return true;
+	return conn == node->data;
+}
+
 static bool attached(const struct client_node *node, const struct conn *conn)
 {
-	return conn == node->data || conn == node->replica || conn == node->idle;
+	return conn == node->data || conn == node->replica || conn == node->idle || is_data(node, conn);
 }
 
 static void detach(struct client_node *node, struct conn *conn)
@@ -265,6 +306,9 @@ static void detach(struct client_node *node, struct conn *conn)
 		node->replica = NULL;
 	if (conn == node->idle)
 		node->idle = NULL;
+	for (unsigned k = 1; node->spread && k < node->client->connections; k++)
+		if (node->spread[k - 1] == conn)
+			node->spread[k - 1] = NULL;
 }
 
 void node_retire(struct client_node *node, struct conn *conn)
@@ -323,6 +367,9 @@ bool node_await(shard_client *client)
 
 static void recovered(struct client_node *node)
 {
+	/* An ejected one comes back when it has answered PING. */
+	if (node->ejected)
+		return;
 	node->sick = false;
 	node->failures = 0;
 	node->retry_at = 0;
@@ -344,6 +391,7 @@ static void on_reply(struct conn *conn, struct conn_item *item, const shard_repl
 		multi_queued(req, reply);
 		return;
 	}
+	node->failed_in_row = 0;
 	request_reply(req, conn, reply);
 	if (conn->state == CONN_CLOSED || attached(node, conn))
 		return;
@@ -398,7 +446,7 @@ static void note_failure(struct client_node *node, bool was_up)
 static void become_sick(struct client_node *node)
 {
 	node->sick = true;
-	if (!timer_armed(&node->probe))
+	if (!node->client->pool && !timer_armed(&node->probe))
 		timer_start(&node->client->loop.wheel, &node->probe, node->client->loop.now + PROBE_MS / 2);
 }
 
@@ -456,6 +504,7 @@ static void on_down(struct conn *conn, int error, const char *why)
 	struct client_node *node = conn->owner;
 	shard_client *client = node->client;
 	bool was_up = conn->was_up, head = true, replica = conn == node->replica;
+	bool idle = was_up && list_empty(&conn->sent) && list_empty(&conn->queue);
 	struct list sent, queue;
 	char text[512];
 
@@ -474,6 +523,8 @@ static void on_down(struct conn *conn, int error, const char *why)
 	}
 	if (!was_up)
 		note_refusal(node, conn, error);
+	if (client->pool && !idle)
+		pool_failed(node);
 	if (node->in_map && was_up)
 		map_refresh(client, REFRESH_NOW, NULL);
 	if (replica && error == SHARD_EAUTH && !client->destroying)
@@ -526,13 +577,14 @@ static void check_conn(struct client_node *node, struct conn *conn, uint64_t now
 		leave_replica(node, conn);
 		return;
 	}
-	if (silent >= client->timeout_ms && all_given_up(conn)) {
-		if (conn == node->data)
+	/* Of a pool: as twemproxy does, all that wait go down with the first whose time is over. */
+	if (client->timeout_ms && silent >= client->timeout_ms && (client->pool || all_given_up(conn))) {
+		if (is_data(node, conn))
 			become_sick(node);
 		conn_fail(conn, SHARD_ECONNECT, "no answer in time");
 		return;
 	}
-	if (conn != node->data)
+	if (!is_data(node, conn))
 		return;
 	/* What is not sent yet may still go elsewhere. */
 	conn->hold = true;
@@ -547,7 +599,7 @@ static void check_conns(struct client_node *node, uint64_t now)
 		struct conn *conn = list_entry(l, struct conn, links);
 
 		next = l->next;
-		if (conn == node->data || conn == node->replica || conn->retired)
+		if (is_data(node, conn) || conn == node->replica || conn->retired)
 			check_conn(node, conn, now);
 	}
 }
@@ -670,6 +722,10 @@ static void probe_expired(struct timer *timer)
 	struct client_node *replica = NULL;
 	int index;
 
+	if (client->pool) {
+		pool_probe(node);
+		return;
+	}
 	if (!node->sick || !client->topology || client->single || !client->pending)
 		return;
 	index = shard_topology_find_addr(client->topology, node->host, node->port);

@@ -119,6 +119,31 @@ void request_went_on(struct shard_request *req)
 
 /* ---- routing ---- */
 
+/* Of a pool: by the ring of now. Returns whether REQ is to be sent to *NODE; else its way was decided here. */
+static bool route_in_pool(struct shard_request *req, struct client_node **node)
+{
+	const struct pool *pool = req->client->pool;
+	int index = pool_index(pool, req->hash);
+	char why[512];
+
+	*node = pool_node(pool, index);
+	if (!*node) {
+		request_fail(req, SHARD_ECONNECT, "all servers of the pool are ejected");
+		return false;
+	}
+	/* The keys of one server may be those of several when it is gone. */
+	if (index != req->slot && req->group && req->policy.splittable) {
+		group_resplit(req);
+		return false;
+	}
+	req->slot = index;
+	if (!(*node)->ejected)
+		return true;
+	snprintf(why, sizeof(why), "%s", (*node)->why ? (*node)->why : (*node)->addr);
+	request_fail(req, SHARD_ECONNECT, why);
+	return false;
+}
+
 static struct client_node *choose_node(struct shard_request *req)
 {
 	shard_client *client = req->client;
@@ -150,6 +175,11 @@ void request_route(struct shard_request *req)
 		node_send(req->node, req);
 		return;
 	}
+	if (client->pool && req->slot >= 0) {
+		if (route_in_pool(req, &node))
+			node_send(node, req);
+		return;
+	}
 	if (!client->topology ? !client->lazy || (req->flags & REQ_NEEDS_MAP)
 			      : client->drawn && (req->flags & REQ_NEEDS_MAP)) {
 		req->state = STATE_MAP;
@@ -178,7 +208,7 @@ static inline void call_back(struct shard_request *req, int error, const shard_r
 		.reply = reply,
 		.message = message,
 		.node = req->node ? req->node->addr : "",
-		.slot = req->slot,
+		.slot = client_slot(req->client, req->slot),
 	};
 
 	if (!(req->flags & REQ_INTERNAL))
@@ -416,6 +446,12 @@ void request_event(struct shard_request *req, enum policy_event_kind kind, const
 			return;
 		}
 	}
+	/* twemproxy says so at once: nobody takes over from the server, unless it will be ejected. */
+	if (client->pool && req->node && (kind == EVENT_CONNECT || kind == EVENT_RESOLVE) && req->node->refused &&
+	    (req->slot < 0 || !pool_will_move(req->node))) {
+		request_fail(req, req->cause_error, NULL);
+		return;
+	}
 	follow(req, NULL, &decision, NULL);
 }
 
@@ -450,6 +486,10 @@ static __attribute__((noinline)) void error_reply(struct shard_request *req, str
 	req->conn = NULL;
 	req->state = STATE_NEW;
 	policy_parse_redirect(reply->str, reply->len, &redirect);
+	/* A server of a pool that is a node of a cluster: its answer says so, and goes to the caller. */
+	if (client->pool)
+		req->policy.once |= redirect.kind != REDIRECT_NONE || shard_reply_is_error(reply, "CLUSTERDOWN") ||
+				    shard_reply_is_error(reply, "TRYAGAIN");
 	if (redirect.kind != REDIRECT_NONE && !req->policy.once) {
 		target = node_by_redirect(req->node, &redirect);
 		if (!target) {
@@ -460,7 +500,7 @@ static __attribute__((noinline)) void error_reply(struct shard_request *req, str
 		event.ping_pong = target->serial == req->came_from;
 	}
 	req->policy.on_replica = req->lane == LANE_REPLICA;
-	req->policy.single = client->single;
+	req->policy.single = !client_has_slots(client);
 	policy_decide(&req->policy, &event, client_random(client), &decision);
 	if (decision.redirect.kind == REDIRECT_MOVED && target)
 		map_moved(client, redirect.slot, target);
@@ -531,6 +571,28 @@ void request_wake(shard_client *client, const shard_topology *before, int slot)
 		    map_owner(client, req->slot) == req->node)
 			continue;
 		if (slot >= 0 ? req->slot != slot : !owner_changed(client, before, req->slot))
+			continue;
+		list_remove(l);
+		list_push(&woken, l);
+		if (req->deadline != UINT64_MAX)
+			timer_start(&client->loop.wheel, &req->timer, req->deadline);
+		else
+			timer_stop(&req->timer);
+	}
+	while (!list_empty(&woken))
+		request_route(list_entry(list_pop(&woken), struct shard_request, item.link));
+}
+
+void request_wake_moved(shard_client *client)
+{
+	struct list woken;
+
+	list_init(&woken);
+	for (struct list *l = client->waiting.next, *next; l != &client->waiting; l = next) {
+		struct shard_request *req = list_entry(l, struct shard_request, item.link);
+
+		next = l->next;
+		if (req->slot < 0 || req->flags & REQ_FIXED || pool_index(client->pool, req->hash) == req->slot)
 			continue;
 		list_remove(l);
 		list_push(&woken, l);

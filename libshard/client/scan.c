@@ -84,7 +84,7 @@ int shard_scan_seek(shard_scan *scan, uint64_t place)
 	seen_finish(&scan->seen);
 	scan->ended = false;
 	slot_walk_from(scan, place);
-	if (scan->phase == SCAN_NODES && !scan->client->single)
+	if (scan->phase == SCAN_NODES && client_has_slots(scan->client))
 		scan->phase = SCAN_SLOTS;
 	if (scan->phase == SCAN_NODES)
 		node_scan_start(scan);
@@ -175,7 +175,7 @@ void scan_advance(struct shard_scan *scan)
 
 static void begin_on_map(shard_scan *scan)
 {
-	scan->phase = scan->client->single ? SCAN_NODES : SCAN_SLOTS;
+	scan->phase = client_has_slots(scan->client) ? SCAN_SLOTS : SCAN_NODES;
 	if (scan->phase == SCAN_NODES)
 		node_scan_start(scan);
 	scan_advance(scan);

@@ -111,7 +111,7 @@ static void source_failed(struct source *source, const shard_result *result)
 	uint64_t now = scan->client->loop.now;
 
 	if (!scan->give_up)
-		scan->give_up = now + scan->client->timeout_ms;
+		scan->give_up = scan->client->timeout_ms ? now + scan->client->timeout_ms : UINT64_MAX;
 	if (!scan_may_pass(result) || now >= scan->give_up) {
 		scan_fail(scan, result->error, result->message);
 		return;
@@ -201,7 +201,7 @@ static bool in_map(shard_scan *scan, const char *addr)
 
 static bool is_wanted(const shard_scan *scan, unsigned slot)
 {
-	return scan->client->single || slot_in(&scan->walk.left, slot);
+	return !client_has_slots(scan->client) || slot_in(&scan->walk.left, slot);
 }
 
 /* Lists every node that owns a slot which was another's at the beginning. */
@@ -358,7 +358,7 @@ static void verified_map(void *ctx, const shard_result *result)
 static void verify(shard_scan *scan)
 {
 	scan->verified = true;
-	if (scan->client->single)
+	if (!client_has_slots(scan->client))
 		return;
 	scan->busy = true;
 	if (shard_refresh(scan->client, verified_map, scan) != SHARD_OK) {
@@ -369,14 +369,26 @@ static void verify(shard_scan *scan)
 
 /* ---- handing out ---- */
 
+/* Of a pool: where nobody would look for it, it is not there. */
+static bool is_listed(const shard_scan *scan, const char *addr, const shard_reply *key)
+{
+	const struct pool *pool = scan->client->pool;
+	const struct client_node *node;
+
+	if (!pool)
+		return slot_in(&scan->walk.left, shard_slot(key->str, key->len));
+	node = pool_node(pool, pool_index(pool, pool_place(pool, key->str, key->len).hash));
+	return node && !strcmp(node->addr, addr);
+}
+
 /* Takes the keys out of the batch that are not wanted. */
-static bool filter(shard_scan *scan, shard_reply *keys)
+static bool filter(shard_scan *scan, const char *addr, shard_reply *keys)
 {
 	shard_reply *key = (shard_reply *)keys->element;
 	size_t kept = 0;
 
 	for (size_t i = 0; !scan->client->single && i < keys->len; i++)
-		if (slot_in(&scan->walk.left, shard_slot(key[i].str, key[i].len)))
+		if (is_listed(scan, addr, &key[i]))
 			key[kept++] = key[i];
 	if (!scan->client->single)
 		keys->len = kept;
@@ -390,7 +402,7 @@ static void hand_out(shard_scan *scan, struct source *source)
 	char node[280];
 
 	source->batch = NULL;
-	if (!filter(scan, keys)) {
+	if (!filter(scan, source->addr, keys)) {
 		shard_reply_free(reply);
 		scan_no_memory(scan);
 		return;

@@ -28,21 +28,28 @@ struct line {
 
 enum keys { KEYS_NONE = -1, KEYS_SEVERAL = -2 };
 
-/* The slot of all keys, or KEYS_NONE, or KEYS_SEVERAL. */
-static int slot_of(const struct line *line, const shard_key_range *ranges, int count)
+static const struct place nowhere = {.slot = KEYS_NONE};
+
+static struct place place_of_word(const struct line *line, int i)
 {
-	int slot = KEYS_NONE;
+	return client_place(line->client, line->argv[i], line->argvlen[i]);
+}
+
+/* The place of all keys; its slot may be KEYS_NONE, or KEYS_SEVERAL. */
+static struct place place_of_keys(const struct line *line, const shard_key_range *ranges, int count)
+{
+	struct place found = nowhere;
 
 	for (int r = 0; r < count; r++) {
 		for (int i = ranges[r].first; i <= ranges[r].last; i += ranges[r].step) {
-			int s = (int)shard_slot(line->argv[i], line->argvlen[i]);
+			struct place place = place_of_word(line, i);
 
-			if (slot >= 0 && s != slot)
-				return KEYS_SEVERAL;
-			slot = s;
+			if (found.slot >= 0 && place.slot != found.slot)
+				return (struct place){.slot = KEYS_SEVERAL};
+			found = place;
 		}
 	}
-	return slot;
+	return found;
 }
 
 /* ---- making a request ---- */
@@ -110,7 +117,7 @@ static struct shard_request *create_stream(const struct line *line)
 	return req;
 }
 
-static struct shard_request *make(const struct line *line, int slot)
+static struct shard_request *make(const struct line *line, struct place place)
 {
 	shard_client *client = line->client;
 	struct shard_request *req =
@@ -121,7 +128,8 @@ static struct shard_request *make(const struct line *line, int slot)
 		return NULL;
 	req->callback = line->callback;
 	req->ctx = line->ctx;
-	req->slot = slot;
+	req->slot = place.slot;
+	req->hash = place.hash;
 	request_traits(req, flags, line->command, line->argc, line->argv, line->argvlen);
 	if (line->handle)
 		*line->handle = req;
@@ -153,7 +161,7 @@ static void start(const struct line *line, struct shard_request *req)
 			take_own_connection(req);
 		if (blocks == 0)
 			req->flags |= SHARD_NO_DEADLINE;
-		else
+		else if (timeout)
 			timeout = timeout_with_block(timeout, blocks);
 	}
 	if (req->flags & SHARD_NO_DEADLINE)
@@ -163,9 +171,9 @@ static void start(const struct line *line, struct shard_request *req)
 	request_start(req, timeout);
 }
 
-static int send_by_slot(const struct line *line, int slot)
+static int send_to_place(const struct line *line, struct place place)
 {
-	struct shard_request *req = make(line, slot);
+	struct shard_request *req = make(line, place);
 
 	if (!req)
 		return SHARD_ENOMEM;
@@ -180,7 +188,7 @@ static int send_to_node(const struct line *line, const char *addr)
 
 	if (!node)
 		return SHARD_EINVAL;
-	req = make(line, -1);
+	req = make(line, nowhere);
 	if (!req)
 		return SHARD_ENOMEM;
 	req->flags |= REQ_FIXED;
@@ -193,31 +201,31 @@ static int send_to_node(const struct line *line, const char *addr)
 
 /* ---- commands that the table does not have ---- */
 
-/* The slot by COMMAND GETKEYS's answer; an answer without keys gives KEYS_NONE. */
-static int slot_by_answer(const shard_result *result)
+/* The place by COMMAND GETKEYS's answer; an answer without keys gives KEYS_NONE. */
+static struct place place_by_answer(const shard_client *client, const shard_result *result)
 {
-	int slot = KEYS_NONE;
+	struct place found = nowhere;
 
 	if (result->error != SHARD_OK || result->reply->type != SHARD_REPLY_ARRAY)
-		return KEYS_NONE;
+		return nowhere;
 	for (size_t i = 0; i < result->reply->len; i++) {
 		const shard_reply *key = &result->reply->element[i];
-		int s;
+		struct place place;
 
 		if (key->type != SHARD_REPLY_STRING)
 			continue;
-		s = (int)shard_slot(key->str, key->len);
-		if (slot >= 0 && s != slot)
-			return KEYS_SEVERAL;
-		slot = s;
+		place = client_place(client, key->str, key->len);
+		if (found.slot >= 0 && place.slot != found.slot)
+			return (struct place){.slot = KEYS_SEVERAL};
+		found = place;
 	}
-	return slot;
+	return found;
 }
 
 static void looked_up(void *ctx, const shard_result *result)
 {
 	struct shard_request *req = ctx;
-	int slot = slot_by_answer(result);
+	struct place place = place_by_answer(req->client, result);
 
 	req->owed = false;
 	if (req->state == STATE_DEAD) {
@@ -227,13 +235,14 @@ static void looked_up(void *ctx, const shard_result *result)
 	if (req->state == STATE_ENDED)
 		return;
 	req->state = STATE_NEW;
-	if (slot == KEYS_SEVERAL) {
+	if (place.slot == KEYS_SEVERAL) {
 		request_fail(req, SHARD_ECROSSSLOT, NULL);
 	} else if (result->error != SHARD_OK && result->error != SHARD_ESERVER) {
 		request_fail(req, result->error, result->message);
 	} else {
 		/* A refusal means no keys, or no such command: the server's own answer to it says which. */
-		req->slot = slot;
+		req->slot = place.slot;
+		req->hash = place.hash;
 		request_route(req);
 	}
 }
@@ -241,7 +250,7 @@ static void looked_up(void *ctx, const shard_result *result)
 static int look_up(const struct line *line)
 {
 	shard_client *client = line->client;
-	struct shard_request *req = make(line, -1);
+	struct shard_request *req = make(line, nowhere);
 	size_t words = (size_t)line->argc + 2;
 	const char **argv = malloc(words * sizeof(*argv));
 	size_t *argvlen = malloc(words * sizeof(*argvlen));
@@ -276,15 +285,15 @@ static int send_several(const struct line *line, const shard_key_range *range)
 
 	/* A key without its value: the server says what is wrong with it. */
 	if ((line->argc - range->first) % range->step)
-		return send_by_slot(line, -1);
+		return send_to_place(line, nowhere);
 	if (client->topology && client->single && !(line->how && line->how->flags & SHARD_PARTS))
-		return send_by_slot(line, (int)shard_slot(line->argv[range->first], line->argvlen[range->first]));
+		return send_to_place(line, place_of_word(line, range->first));
 	if (line->command->flags & SHARD_CMD_SPLIT)
 		return group_split(client, line->command, range, line->argc, line->argv, line->argvlen, line->how,
 				   line->callback, line->ctx, line->handle);
 	/* Without a map the server is asked whether it minds. */
 	if (!client->topology)
-		return send_by_slot(line, (int)shard_slot(line->argv[range->first], line->argvlen[range->first]));
+		return send_to_place(line, place_of_word(line, range->first));
 	return SHARD_ECROSSSLOT;
 }
 
@@ -296,7 +305,7 @@ static int send_keyless(const struct line *line)
 		return group_each(line->client, command, command->request_policy == SHARD_TO_ALL_NODES, true,
 				  line->argc, line->argv, line->argvlen, line->how, line->callback, line->ctx,
 				  line->handle);
-	return send_by_slot(line, -1);
+	return send_to_place(line, nowhere);
 }
 
 /* One slot, and yet a group's business: a result for each key is wanted, or TRYAGAIN may part the keys. */
@@ -312,19 +321,19 @@ static int send_by_keys(const struct line *line)
 {
 	shard_key_range ranges[SHARD_KEY_RANGES_MAX];
 	int count = shard_command_keys(line->command, line->argc, line->argv, line->argvlen, ranges);
-	int slot;
+	struct place place;
 
 	/* A malformed line: the server's own words tell best what is wrong. */
 	if (count < 0)
-		return send_by_slot(line, -1);
+		return send_to_place(line, nowhere);
 	if (count == 0)
 		return send_keyless(line);
-	slot = slot_of(line, ranges, count);
-	if (slot == KEYS_SEVERAL || in_parts(line, &ranges[0]))
+	place = place_of_keys(line, ranges, count);
+	if (place.slot == KEYS_SEVERAL || in_parts(line, &ranges[0]))
 		return send_several(line, &ranges[0]);
-	if (slot == KEYS_NONE)
+	if (place.slot == KEYS_NONE)
 		return send_keyless(line);
-	return send_by_slot(line, slot);
+	return send_to_place(line, place);
 }
 
 /* A container's entry stands for the subcommands that the table does not have. */
@@ -362,7 +371,7 @@ static int submit(struct line *line)
 			return group_each(line->client, line->command, how->flags & SHARD_EACH_NODE, false, line->argc,
 					  line->argv, line->argvlen, how, line->callback, line->ctx, line->handle);
 		if (how->key)
-			return send_by_slot(line, (int)shard_slot(how->key, how->key_len));
+			return send_to_place(line, client_place(line->client, how->key, how->key_len));
 	}
 	if (!line->command || unknown_subcommand(line))
 		return look_up(line);
@@ -449,6 +458,7 @@ static int submit_plain(shard_client *client, int argc, const char *const argv[]
 {
 	const struct command_memo *memo = &client->memo;
 	struct shard_request *req;
+	struct place place;
 	size_t bound = sizeof(memo->prefix);
 	char *at;
 
@@ -465,7 +475,9 @@ static int submit_plain(shard_client *client, int argc, const char *const argv[]
 	req->item.len = (size_t)(at - request_bytes(req));
 	req->callback = callback;
 	req->ctx = ctx;
-	req->slot = (int)shard_slot(argv[1], argvlen[1]);
+	place = client_place(client, argv[1], argvlen[1]);
+	req->slot = place.slot;
+	req->hash = place.hash;
 	req->flags = memo->command->flags & SHARD_CMD_READONLY ? REQ_READONLY : 0;
 	req->policy.safe = req->flags || shard_command_idempotent(memo->command, argc, argv, argvlen);
 	req->policy.credentials = client->greeting_replies > 0;

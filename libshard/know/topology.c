@@ -56,6 +56,29 @@ int shard_topology_single(const char *host, uint16_t port, shard_topology **topo
 	return SHARD_OK;
 }
 
+int shard__topology_pool(const shard_pool *pool, shard_topology **topology)
+{
+	struct shard__text none = {"", 0};
+	shard_topology *t = pool->server_count <= SHARD_SLOTS ? shard__topology_new() : NULL;
+	if (!t)
+		return pool->server_count <= SHARD_SLOTS ? SHARD_ENOMEM : SHARD_EINVAL;
+	for (size_t i = 0; i < pool->server_count; i++) {
+		const shard_pool_server *server = &pool->server[i];
+		int at = shard_topology_find_addr(t, server->host, server->port);
+		if (at < 0) {
+			at = (int)t->node_count;
+			if (!shard__topology_add(t, none, server->host, server->port, none, SHARD_NODE_MASTER)) {
+				shard_topology_unref(t);
+				return SHARD_ENOMEM;
+			}
+		}
+		t->owner[i] = (uint16_t)at;
+	}
+	t->pool = true;
+	*topology = t;
+	return SHARD_OK;
+}
+
 /* ---- patches ---- */
 
 static struct shard__text text_of(const char *string)
@@ -156,6 +179,16 @@ int shard__topology_patch_own(shard_topology **topology, unsigned slot, const ch
 bool shard_topology_is_single(const shard_topology *t)
 {
 	return t->single;
+}
+
+bool shard_topology_has_slots(const shard_topology *t)
+{
+	return !t->single && !t->pool;
+}
+
+bool shard_topology_is_pool(const shard_topology *t)
+{
+	return t->pool;
 }
 
 size_t shard_topology_node_count(const shard_topology *t)

@@ -8,6 +8,7 @@
 
 #include <stdatomic.h>
 
+#include <shard/pool.h>
 #include <shard/topology.h>
 
 #include "base/arena.h"
@@ -20,6 +21,9 @@
 
 /* The type shard_address_map of client.h, which is of a higher layer. */
 typedef void (*shard__address_fn)(void *ctx, char *host, size_t host_size, uint16_t *port);
+
+/* A map of a pool, see shard_topology_is_pool(). SHARD_EINVAL: more servers than there are slots. */
+int shard__topology_pool(const shard_pool *pool, shard_topology **topology);
 
 /* The owner of each slot: an index of a node, or SHARD__NOBODY. SHARD_SLOTS entries, never moved. */
 const uint16_t *shard__topology_owners(const shard_topology *topology);
@@ -65,7 +69,7 @@ struct shard__index {
 struct shard_topology {
 	uint16_t owner[SHARD_SLOTS];
 	atomic_uint refs;
-	bool single;
+	bool single, pool;
 	uint64_t epoch;
 	shard_node **node;
 	size_t node_count, node_room;

@@ -11,7 +11,7 @@ SCRIPT, ARCHIVE = sys.argv[1:3]
 del sys.argv[1:3]
 
 GOOD = {
-    **{f"libshard/include/shard/{name}.h": "" for name in ("error", "reply", "slot", "command", "uri", "topology")},
+    **{f"libshard/include/shard/{name}.h": "" for name in ("error", "reply", "slot", "command", "uri", "hash", "ring", "pool", "topology")},
     **{f"libshard/include/shard/{name}.h": "#include <shard/error.h>\n" for name in ("client", "sync", "shard")},
     "libshard/base/a.h": "#include <stddef.h>\n",
     "libshard/base/a.c": '#include "base/a.h"\n',

@@ -57,6 +57,8 @@ void start(const char *layout);
 void start_cold(const char *layout);
 /* The URI that start() uses; n0 where it is not called. */
 void seeds(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* It serves a pool; no layout. */
+void start_pool(const shard_pool *pool);
 void stop(void); /* destroys the client */
 
 uint64_t now_ms(void);

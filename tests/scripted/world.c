@@ -211,6 +211,13 @@ void start_cold(const char *text)
 	make_client();
 }
 
+void start_pool(const shard_pool *pool)
+{
+	options.pool = pool;
+	make_client();
+	options.pool = NULL;
+}
+
 void stop(void)
 {
 	shard_client_destroy(client);

@@ -20,7 +20,8 @@ enum { OPTION_TIMEOUT = 0x100, OPTION_PASSWORD_FILE, OPTION_PASSWORD };
 
 static const struct argp_option options[] = {
 	{"uri", 'u', "URI", 0,
-	 "Where the servers are: redis://[[USER]:PASSWORD@]HOST[:PORT][,HOST[:PORT]...][/DB] or unix:///PATH. Default: "
+	 "Where the servers are: redis://[[USER]:PASSWORD@]HOST[:PORT][,HOST[:PORT]...][/DB], unix:///PATH or "
+	 "twemproxy:FILE[#POOL], a pool of a nutcracker.yml. Default: "
 	 "$SHARD_URI, else the cluster that the last rcluster up started, else redis://127.0.0.1:6379",
 	 0},
 	{"timeout", OPTION_TIMEOUT, "MS", 0, "Deadline of one operation in milliseconds (5000)", 0},
@@ -185,7 +186,8 @@ static bool find_password(const struct cli_connect *connect)
 	}
 	if (!from_env || !*from_env)
 		from_env = getenv("REDISCLI_AUTH");
-	if (!connect->uri->password && from_env && *from_env)
+	/* The file of a pool may have one: it is nearer to the servers than the environment. */
+	if (!connect->uri->password && !(connect->pool && connect->pool->redis_auth) && from_env && *from_env)
 		set_password(connect->uri, copy_text(from_env));
 	return true;
 }
@@ -227,6 +229,9 @@ bool cli_connect_resolve(struct cli_connect *connect)
 	}
 	if (!parse_uri(connect, given))
 		return false;
+	if (connect->uri->scheme == SHARD_SCHEME_TWEMPROXY &&
+	    !cli_pool_find(connect->uri->file, connect->uri->pool, &connect->pool_file, &connect->pool))
+		return false;
 	return find_password(connect);
 }
 
@@ -236,6 +241,9 @@ void cli_connect_options(const struct cli_connect *connect, shard_options *out)
 {
 	shard_options_init(out);
 	out->uri = connect->uri;
+	out->pool = connect->pool;
+	if (connect->pool)
+		out->timeout_ms = 0; /* the pool's */
 	if (!connect->timeout_ms)
 		return;
 	out->timeout_ms = connect->timeout_ms;
@@ -248,9 +256,7 @@ static void report_unsupported(const struct cli_connect *connect, int error)
 	char *public = shard_uri_public(connect->uri);
 	const char *name = public ? public : "URI";
 
-	if (error == SHARD_EUNSUPPORTED && connect->uri->scheme == SHARD_SCHEME_TWEMPROXY)
-		cli_error("%s: pools of plain servers are not supported yet; name a server or a cluster", name);
-	else if (error == SHARD_EUNSUPPORTED && connect->uri->scheme == SHARD_SCHEME_REDISS)
+	if (error == SHARD_EUNSUPPORTED && connect->uri->scheme == SHARD_SCHEME_REDISS)
 		cli_error("%s: TLS is not supported yet; use redis://", name);
 	else
 		cli_error("%s: %s", name, shard_strerror(error));
@@ -260,18 +266,17 @@ static void report_unsupported(const struct cli_connect *connect, int error)
 bool cli_connect_open(struct cli_connect *connect, enum cli_connect_mode mode)
 {
 	shard_options out;
-	int error = SHARD_EUNSUPPORTED;
+	int error;
 
-	if (!cli_connect_resolve(connect))
+	if (!cli_connect_resolve(connect) || (connect->pool && !cli_pool_serves(connect)))
 		return false;
 	cli_connect_options(connect, &out);
-	if (mode == CLI_ONE_SHOT) {
+	if (mode == CLI_ONE_SHOT && !connect->pool) {
 		connect->believed = shard_topology_load(connect->uri);
 		out.topology = connect->believed;
 		out.lazy = true;
 	}
-	if (connect->uri->scheme != SHARD_SCHEME_TWEMPROXY)
-		error = shard_client_create(&connect->client, &out);
+	error = shard_client_create(&connect->client, &out);
 	if (error)
 		report_unsupported(connect, error);
 	return !error;
@@ -336,7 +341,7 @@ void cli_connect_remember(struct cli_connect *connect)
 	shard_topology *now = shard_client_topology(connect->client);
 	char *dir;
 
-	if (connect->believed && now == connect->believed)
+	if (connect->pool || (connect->believed && now == connect->believed))
 		return;
 	dir = shard_runtime_dir(true);
 	if (dir && refresh_quietly(connect->client))
@@ -367,6 +372,7 @@ void cli_connect_close(struct cli_connect *connect)
 	shard_client_destroy(connect->client);
 	shard_topology_unref(connect->believed);
 	shard_uri_free(connect->uri);
+	shard_pool_file_free(connect->pool_file);
 	if (connect->uri_text)
 		explicit_bzero(connect->uri_text, strlen(connect->uri_text));
 	free(connect->uri_text);

@@ -12,6 +12,7 @@
 #include <stddef.h>
 
 #include <shard/client.h>
+#include <shard/pool.h>
 #include <shard/uri.h>
 
 struct cli_connect {
@@ -21,6 +22,8 @@ struct cli_connect {
 	unsigned timeout_ms;       /* 0: the library's default */
 	/* From cli_connect_resolve(). */
 	shard_uri *uri; /* with its secrets */
+	shard_pool_file *pool_file; /* of a twemproxy: URI, else NULL */
+	const shard_pool *pool;     /* the one of it that is meant */
 	/* From cli_connect_open(). */
 	shard_client *client;
 	shard_topology *believed; /* the cached map that the client was given, or NULL */
@@ -34,8 +37,9 @@ struct cli_connect {
 extern const struct argp cli_connect_argp;
 
 /*
- * Finds out the URI and its password. Returns true; or false, with the error
- * reported (a URI that cannot be parsed, a password file that cannot be read).
+ * Finds out the URI and its password, and loads the pool that it may name.
+ * Returns true; or false, with the error reported (a URI that cannot be parsed,
+ * a password file that cannot be read, each mistake of a pool's file).
  */
 bool cli_connect_resolve(struct cli_connect *connect);
 
@@ -61,6 +65,15 @@ void cli_connect_keep(struct cli_connect *connect, const shard_topology *now);
 
 /* Fetches the map. Returns it, lent until the next tick; or NULL with the error reported. */
 shard_topology *cli_connect_map(struct cli_connect *connect);
+
+/*
+ * Loads a file of pools and finds the pool of this NAME (NULL: the only one).
+ * *FILE is for shard_pool_file_free(). Returns true, or false with each mistake reported.
+ */
+bool cli_pool_find(const char *path, const char *name, shard_pool_file **file, const shard_pool **pool);
+
+/* Whether a resolved CONNECT's pool is one that a client serves; else the error is reported. */
+bool cli_pool_serves(const struct cli_connect *connect);
 
 /* Destroys the client and frees all. */
 void cli_connect_close(struct cli_connect *connect);

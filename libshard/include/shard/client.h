@@ -30,6 +30,7 @@
 #include <stdint.h>
 
 #include <shard/error.h>
+#include <shard/pool.h>
 #include <shard/reply.h>
 #include <shard/topology.h>
 #include <shard/uri.h>
@@ -49,8 +50,10 @@ typedef struct shard_request shard_request;
 typedef void (*shard_address_map)(void *ctx, char *host, size_t host_size, uint16_t *port);
 
 typedef struct shard_options {
-	const shard_uri *uri;        /* where to start; copied. Required. */
-	unsigned timeout_ms;         /* deadline of a request; default 5000 */
+	const shard_uri *uri;        /* where to start; copied. Required, but with a pool. */
+	const shard_pool *pool;      /* a pool of plain servers instead of a cluster (copied), or NULL: with a
+	                                twemproxy: URI the file is read then. See below. */
+	unsigned timeout_ms;         /* deadline of a request; default 5000; 0 with a pool: the pool's */
 	unsigned connect_timeout_ms; /* one attempt to connect, with AUTH and SELECT; default 1000 */
 	unsigned refresh_ms;         /* the slow refresh of the map; 0: only on events; default 60000 */
 	unsigned pause_ms;           /* a node that owes answers and is silent this long makes the client look
@@ -66,9 +69,23 @@ SHARD_API void shard_options_init(shard_options *options);
 
 /*
  * Makes a client. Nothing is dialled yet.
+ *
+ * Of a pool: keys go to the servers that twemproxy would choose (pool.h). The
+ * pool says how many connections a server gets (the commands of one key share
+ * one, so they stay in their order), its password and database (but for those
+ * of the URI), and whether all are dialled at the first tick. Where its
+ * auto_eject_hosts is set, a server whose connections failed
+ * server_failure_limit times without an answer between is ejected: its keys
+ * move to the others (or, with eject_keeps_ring, fail at once), also those of
+ * requests that wait for it; after server_retry_timeout it is asked PING, and
+ * comes back when it answers. A closed connection that nobody waited for is no
+ * failure. A server that refuses connections makes its requests fail at once
+ * (SHARD_ECONNECT), unless its ejection will move them.
+ *
  * Returns SHARD_OK, SHARD_EINVAL, SHARD_ENOMEM, SHARD_EUNSUPPORTED (a scheme
- * that this build does not speak), or SHARD_ECONNECT (no descriptor is left:
- * errno).
+ * that this build does not speak; a pool with `redis: false` or `distribution:
+ * random`), SHARD_EPOOL (of the file that the URI names: shard_pool_file_load()
+ * tells why), or SHARD_ECONNECT (no descriptor is left: errno).
  */
 SHARD_API SHARD_MUST_CHECK int shard_client_create(shard_client **client, const shard_options *options);
 
@@ -201,6 +218,16 @@ SHARD_API size_t shard_client_pending(const shard_client *client);
 
 /* The map of now: lent until the next tick (take a reference to keep it). NULL while none is known. */
 SHARD_API shard_topology *shard_client_topology(shard_client *client);
+
+/*
+ * The address of the node that a command of KEY goes to, by the map of now, or
+ * of a pool by its ring. NULL: there is no map, or nobody has the key. Lent until the next tick.
+ */
+SHARD_API const char *shard_client_node_of(shard_client *client, const void *key, size_t len);
+
+/* Whether one command may name both keys: they have one slot, or one server of a pool, or there is but one server. */
+SHARD_API bool shard_client_together(shard_client *client, const void *key, size_t len, const void *other,
+				     size_t other_len);
 
 /*
  * "Refresh now": fetches the map; joins a fetch that is under way. The

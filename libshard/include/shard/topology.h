@@ -77,6 +77,15 @@ SHARD_API SHARD_MUST_CHECK int shard_topology_from_nodes(const char *text, size_
 /* A map of a single server: it owns all slots, its id is "". */
 SHARD_API SHARD_MUST_CHECK int shard_topology_single(const char *host, uint16_t port, shard_topology **topology);
 
+/*
+ * Whether it is a pool's: its nodes are the addresses of the pool's servers,
+ * its "slots" their numbers in the pool.
+ */
+SHARD_API bool shard_topology_is_pool(const shard_topology *topology);
+
+/* Whether it is a cluster's, whose servers know of slots. */
+SHARD_API bool shard_topology_has_slots(const shard_topology *topology);
+
 /* Whether a topology was made by shard_topology_single(). */
 SHARD_API bool shard_topology_is_single(const shard_topology *topology);
 
