@@ -29,7 +29,7 @@ DISTRIBUTIONS = ("ketama", "modula")
 SERVERS = 64  # of the fleet
 KEYS = 3000  # for each pool
 AT_ONCE = 8  # pools of one nutcracker
-NAME_MAX = 80  # nutcracker cuts "name-i" off behind 85 bytes, and hashes what lies behind
+NAME_MAX = 267  # nutcracker has room for 272 bytes of "name-i"
 
 
 def note(text):
