@@ -355,6 +355,7 @@ struct client_node *pool_node(const struct pool *pool, int index);
 /* A connection that somebody waited for is gone, or none could be had. */
 void pool_failed(struct client_node *node);
 void pool_probe(struct client_node *node);
+unsigned pool_turn(const struct pool *pool); /* counts rings */
 /* Whether the keys of a node that fails will be another's. */
 bool pool_will_move(const struct client_node *node);
 

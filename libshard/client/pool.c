@@ -12,6 +12,7 @@
 struct pool {
 	shard_client *client;
 	shard_ring *ring;
+	unsigned turn; /* counts rings */
 	shard_ring_options options;
 	struct member {
 		struct client_node *node; /* servers at one address share it */
@@ -77,6 +78,7 @@ static bool remake_ring(struct pool *pool)
 		return false;
 	shard_ring_free(pool->ring);
 	pool->ring = ring;
+	pool->turn++;
 	request_wake_moved(pool->client);
 	return true;
 }
@@ -149,6 +151,11 @@ void pool_probe(struct client_node *node)
 		return;
 	node_unref(node);
 	look_again(node);
+}
+
+unsigned pool_turn(const struct pool *pool)
+{
+	return pool->turn;
 }
 
 bool pool_will_move(const struct client_node *node)

@@ -80,6 +80,7 @@ struct shard_scan {
 	shard_topology *start; /* the map at the beginning */
 	struct seen seen;
 	uint64_t give_up; /* ms: when failures without any progress end the scan; 0: there are none */
+	unsigned ring_turn; /* of a pool: the ring at the beginning */
 	bool verified;
 	size_t checks; /* answers that the verification still waits for */
 };

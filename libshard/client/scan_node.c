@@ -67,6 +67,15 @@ void node_scan_drop(struct shard_scan *scan)
 
 static void answered(void *ctx, const shard_result *result);
 
+/* Of a pool whose ring is without this server: what it holds nobody looks for. */
+static bool is_ejected(const struct source *source)
+{
+	shard_client *client = source->scan->client;
+	const struct client_node *node = client->pool ? node_by_addr(client, source->addr) : NULL;
+
+	return node && node->ejected && pool_will_move(node);
+}
+
 static void ask(struct source *source)
 {
 	shard_scan *scan = source->scan;
@@ -76,6 +85,10 @@ static void ask(struct source *source)
 	shard_call how = {.node = source->addr};
 	int error;
 
+	if (is_ejected(source)) {
+		source->state = SOURCE_DONE;
+		return;
+	}
 	argvlen[3] = (size_t)snprintf(count, sizeof(count), "%u", scan->count);
 	source->state = SOURCE_ASKED;
 	error = shard_submit(scan->client, scan->match ? 6 : 4, argv, argvlen, &how, answered, source, &source->req);
@@ -227,6 +240,8 @@ void node_scan_start(struct shard_scan *scan)
 	scan->start = shard_topology_ref(map);
 	scan->verified = false;
 	scan->give_up = 0;
+	if (scan->client->pool)
+		scan->ring_turn = pool_turn(scan->client->pool);
 	for (unsigned slot = 0; slot < SHARD_SLOTS; slot++) {
 		int owner = is_wanted(scan, slot) ? shard_topology_owner(map, slot) : -1;
 
@@ -358,6 +373,9 @@ static void verified_map(void *ctx, const shard_result *result)
 static void verify(shard_scan *scan)
 {
 	scan->verified = true;
+	/* Keys that were another server's when theirs was listed. */
+	if (scan->client->pool && scan->ring_turn != pool_turn(scan->client->pool))
+		node_scan_start(scan);
 	if (!client_has_slots(scan->client))
 		return;
 	scan->busy = true;
