@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* rslots: which node serves which slots, and which keys. */
+/* rslots: which node serves which slots, and which keys; of a pool which server. */
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include <shard/slot.h>
@@ -9,8 +10,9 @@
 
 #include "cli.h"
 #include "format.h"
-#include "input.h"
 #include "record.h"
+#include "rslots_keys.h"
+#include "rslots_pool.h"
 
 enum { OPTION_DIFF = 0x200 };
 
@@ -23,7 +25,8 @@ struct rslots {
 };
 
 static const struct argp_option options[] = {
-	{"diff", OPTION_DIFF, "OTHER.yml", 0, "For a pool: which share of the keys moves where (not supported yet)", 0},
+	{"diff", OPTION_DIFF, "OTHER.yml", 0,
+	 "For a pool: which share of the keys (or of those given) moves where with this file (or OTHER.yml#POOL)", 0},
 	{0},
 };
 
@@ -50,9 +53,11 @@ static const struct argp argp = {
 	.options = options,
 	.parser = parse_option,
 	.args_doc = "\nKEY...\n-",
-	.doc = "Prints which node serves which slots, and which keys.\v"
+	.doc = "Prints which node serves which slots, and which keys; of a pool, which server.\v"
 	       "Alone: a record a range: FIRST LAST HOST:PORT NODE-ID REPLICA,REPLICA... With keys (-: from standard "
 	       "input): a record each: KEY SLOT HOST:PORT.\n\n"
+	       "Of a pool (-u twemproxy:FILE[#POOL]; none is asked) alone: NAME HOST:PORT POINTS SHARE. With keys: "
+	       "KEY HASH NAME HOST:PORT. With --diff: MOVED-SHARE FROM-NAME TO-NAME, the largest first.\n\n"
 	       "Exit status: 0 done, 2 usage or a failure.",
 	.children = format_children,
 };
@@ -124,22 +129,27 @@ static int print_ranges(struct rslots *rslots)
 
 /* ---- keys ---- */
 
-static int put_key(struct record_writer *writer, const shard_topology *map, const char *key, size_t len)
-{
-	unsigned slot = shard_slot(key, len);
-	int owner = shard_topology_owner(map, slot);
+struct printer {
+	struct record_writer writer;
+	const shard_topology *map;
+};
 
-	if (!record_can(writer, key, len)) {
-		cli_error_about(key, len, "holds a NUL, which -0 cannot carry");
+static int put_key(void *ctx, const char *key, size_t len)
+{
+	struct printer *printer = ctx;
+	struct record_writer *writer = &printer->writer;
+	unsigned slot = shard_slot(key, len);
+	int owner = shard_topology_owner(printer->map, slot);
+
+	if (!keys_can(writer, key, len))
 		return CLI_FAILED;
-	}
 	record_begin(writer);
 	record_text(writer, "key", key, len);
 	record_number(writer, "slot", slot);
 	if (owner < 0) {
 		record_none(writer, "node");
 	} else {
-		const char *addr = shard_topology_node(map, (size_t)owner)->addr;
+		const char *addr = shard_topology_node(printer->map, (size_t)owner)->addr;
 
 		record_text(writer, "node", addr, strlen(addr));
 	}
@@ -147,69 +157,14 @@ static int put_key(struct record_writer *writer, const shard_topology *map, cons
 	return CLI_OK;
 }
 
-static int print_args(struct rslots *rslots, struct record_writer *writer)
-{
-	int status = CLI_OK;
-
-	for (size_t i = 0; i < rslots->keys.count; i++) {
-		const char *key = rslots->keys.word[i];
-
-		if (put_key(writer, rslots->map, key, strlen(key)))
-			status = CLI_FAILED;
-	}
-	return status;
-}
-
-static int print_record(struct rslots *rslots, struct record_writer *writer, const struct input *input, char *data,
-			size_t len)
-{
-	static const char *const names[] = {"key"};
-	struct record_field key;
-	const char *why = record_split(rslots->format, data, len, names, 1, &key);
-
-	if (!why)
-		return put_key(writer, rslots->map, key.data, key.len);
-	cli_error("%s %llu: %s", input->delimiter ? "line" : "record", (unsigned long long)input->number, why);
-	return CLI_FAILED;
-}
-
-static int print_input(struct rslots *rslots, struct record_writer *writer)
-{
-	struct input input;
-	int status = CLI_OK;
-
-	input_init(&input, STDIN_FILENO, rslots->format == RECORD_NUL ? '\0' : '\n', 1);
-	for (;;) {
-		char *data = NULL;
-		size_t len = 0;
-		enum input_status next = input_next(&input, &data, &len);
-
-		if (next == INPUT_END)
-			break;
-		if (next == INPUT_MORE) {
-			out_flush(writer->out);
-			input_fill(&input);
-		} else if (next == INPUT_BROKEN) {
-			cli_error("record %llu: not complete: it does not end in NUL",
-				  (unsigned long long)input.number);
-			status = CLI_FAILED;
-		} else if (print_record(rslots, writer, &input, data, len)) {
-			status = CLI_FAILED;
-		}
-	}
-	status = input.failed ? CLI_FAILED : status;
-	input_finish(&input);
-	return status;
-}
-
 static int print_keys(struct rslots *rslots)
 {
 	struct out out;
-	struct record_writer writer = {.format = rslots->format, .out = &out};
+	struct printer printer = {{.format = rslots->format, .out = &out}, rslots->map};
 	int status;
 
 	out_init(&out, STDOUT_FILENO);
-	status = words_are_input(&rslots->keys) ? print_input(rslots, &writer) : print_args(rslots, &writer);
+	status = keys_walk(&rslots->keys, rslots->format, &out, put_key, &printer);
 	out_flush(&out);
 	out_finish(&out);
 	return status;
@@ -217,10 +172,45 @@ static int print_keys(struct rslots *rslots)
 
 /* ---- all ---- */
 
-static int run(struct rslots *rslots)
+#define POOL_SCHEME "twemproxy:"
+
+/* Whether the URI is that of a pool, for which no client is made. */
+static bool names_pool(const struct cli_connect *connect)
+{
+	char *chosen = connect->uri_text ? NULL : shard_uri_choose(NULL);
+	const char *uri = connect->uri_text ? connect->uri_text : chosen;
+	bool pool = uri && !strncasecmp(uri, POOL_SCHEME, strlen(POOL_SCHEME));
+
+	if (chosen)
+		explicit_bzero(chosen, strlen(chosen));
+	free(chosen);
+	return pool;
+}
+
+static int run_pool(struct rslots *rslots)
+{
+	if (!cli_connect_resolve(&rslots->connect))
+		return CLI_FAILED;
+
+	struct pool_query query = {
+		.path = rslots->connect.pool_file->path,
+		.pool = rslots->connect.pool,
+		.format = rslots->format,
+		.keys = rslots->keys,
+		.other = rslots->diff,
+	};
+
+	return rslots->diff ? pool_diff(&query) : pool_print(&query);
+}
+
+static int run_map(struct rslots *rslots)
 {
 	int status;
 
+	if (rslots->diff)
+		cli_usage("--diff compares pools of plain servers: name the one of now with -u twemproxy:FILE[#POOL]");
+	if (!cli_connect_open(&rslots->connect, CLI_ONE_SHOT))
+		return CLI_FAILED;
 	/* The map of now, not the one believed in: that is what is asked for. */
 	rslots->map = shard_topology_ref(cli_connect_map(&rslots->connect));
 	if (!rslots->map)
@@ -234,14 +224,11 @@ static int run(struct rslots *rslots)
 int main(int argc, char *argv[])
 {
 	struct rslots rslots = {0};
-	int status = CLI_FAILED;
+	int status;
 
 	cli_start(argv);
 	cli_parse(&argp, argc, argv, 0, &rslots);
-	if (rslots.diff)
-		cli_error("--diff: pools of plain servers are not supported yet");
-	else if (cli_connect_open(&rslots.connect, CLI_ONE_SHOT))
-		status = run(&rslots);
+	status = names_pool(&rslots.connect) ? run_pool(&rslots) : run_map(&rslots);
 	cli_connect_close(&rslots.connect);
 	free(rslots.keys.word);
 	return status;
