@@ -105,8 +105,8 @@ SERVERS = [*split(SERVERS), *(f"{way}\n    127.0.0.1:6379:1" for way in (">", "|
 SERVERS += ["127.0.0.1:6379:1\n    name", "127.0.0.1:6379:1\n\n    name"]
 LISTENS = split(LISTENS)
 VALUES = [*split(VALUES), "", "\n   - md5", "\n   - 1\n   - 2", "\n   a: b"]
-KEYS = ("timeout", "redis_db", "preconnect", "redis", "redis_auth", "server_connections", "hash", "hash_tag", "distribution")
-KEYS += ("Hash", "nosuch", "'timeout'", "? timeout", "<<", "listen", "servers", "''", "~")
+KEYS = ("timeout", "redis_db", "preconnect", "redis", "redis_auth", "server_connections", "hash", "hash_tag")
+KEYS += ("distribution", "Hash", "nosuch", "'timeout'", "? timeout", "<<", "listen", "servers", "''", "~")
 
 WHOLE = {
     "empty": "",
