@@ -356,6 +356,7 @@ static void tick(shard_client *client, int timeout_ms)
 		loop_tick(&client->loop, limit);
 	client->loop.in_tick = true;
 	map_tell(client);
+	tracking_tell(client);
 	request_call_ended(client);
 	node_flush(client);
 	client->loop.in_tick = false;

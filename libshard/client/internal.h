@@ -11,6 +11,7 @@
  *   multi.c      MULTI ... EXEC blocks
  *   map.c        the topology: fetching, patching, waking who waits for it
  *   pool.c       a pool of plain servers instead of a cluster
+ *   tracking.c   hearing of changes
  *   scan.c       listing; with it scan_slot.c, scan_node.c, seen.c
  *   sync.c       blocking calls
  */
@@ -214,6 +215,7 @@ struct shard_client {
 	struct conn *flushed;    /* the one that was written last; or NULL */
 	unsigned awaited;        /* ticks in a row that looked at one connection only */
 	struct list scans;
+	struct shard_tracking *tracking; /* or NULL */
 	struct timer silence_timer;
 	size_t pending;
 	unsigned watches;
@@ -245,6 +247,9 @@ void node_give_up(struct shard_request *req);
 void node_send(struct client_node *node, struct shard_request *req);
 /* No new request takes CONN; it closes when its last reply has come. */
 void node_retire(struct client_node *node, struct conn *conn);
+/* CONN has something to write, at the end of the tick. */
+void client_dirty(shard_client *client, struct conn *conn);
+void client_destroy_conn(shard_client *client, struct conn *conn);
 void node_flush(shard_client *client);
 bool node_await(shard_client *client);
 void node_check_silence(shard_client *client);
@@ -377,6 +382,11 @@ static inline bool client_has_slots(const shard_client *client)
 {
 	return !client->single && !client->pool;
 }
+
+/* ---- tracking.c ---- */
+void tracking_tell(shard_client *client); /* the caller's `lost`, at the end of a tick */
+void tracking_map_changed(shard_client *client, int slot); /* -1: all may have changed */
+void tracking_ring_changed(shard_client *client);
 
 /* ---- scan.c ---- */
 void scan_cancel_all(shard_client *client);

@@ -129,6 +129,7 @@ static void use(shard_client *client, shard_topology *topology)
 static void changed(shard_client *client, const shard_topology *before, int slot)
 {
 	client->map_changed = true;
+	tracking_map_changed(client, slot);
 	if (map_known(client))
 		group_map_known(client);
 	request_wake(client, before, slot);

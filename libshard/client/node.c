@@ -28,13 +28,16 @@ static const struct conn_ops conn_ops = {
 #define AWAITED_MAX 8       /* more at once is no one who is alone */
 #define AWAITED_IN_A_ROW 16 /* before all others are looked at, too */
 
-static void destroy_conn(struct conn *conn)
+void client_destroy_conn(shard_client *client, struct conn *conn)
 {
-	shard_client *client = ((struct client_node *)conn->owner)->client;
-
 	if (client->flushed == conn)
 		client->flushed = NULL;
 	conn_destroy(conn);
+}
+
+static void destroy_conn(struct conn *conn)
+{
+	client_destroy_conn(((struct client_node *)conn->owner)->client, conn);
 }
 
 /* ---- the table ---- */
@@ -226,7 +229,7 @@ void node_dial(struct client_node *node)
 	}
 }
 
-static void mark_dirty(shard_client *client, struct conn *conn)
+void client_dirty(shard_client *client, struct conn *conn)
 {
 	if (!conn->dirty) {
 		conn->dirty = true;
@@ -282,7 +285,7 @@ void node_send(struct client_node *node, struct shard_request *req)
 	req->conn = conn;
 	req->item.replies = req->replies;
 	conn_push(conn, &req->item);
-	mark_dirty(client, conn);
+	client_dirty(client, conn);
 }
 
 static bool is_data(const struct client_node *node, const struct conn *conn)
@@ -385,7 +388,7 @@ static void on_reply(struct conn *conn, struct conn_item *item, const shard_repl
 	if (conn->hold) {
 		conn->hold = false;
 		recovered(node);
-		mark_dirty(node->client, conn);
+		client_dirty(node->client, conn);
 	}
 	if (!last) {
 		multi_queued(req, reply);

@@ -79,6 +79,7 @@ static bool remake_ring(struct pool *pool)
 	shard_ring_free(pool->ring);
 	pool->ring = ring;
 	pool->turn++;
+	tracking_ring_changed(pool->client);
 	request_wake_moved(pool->client);
 	return true;
 }

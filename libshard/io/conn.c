@@ -486,6 +486,8 @@ static bool deliver(struct conn *conn, const shard_reply *reply)
 
 	if (conn->state == CONN_GREETING)
 		return greeting_reply(conn, reply);
+	if (conn->pushes && conn->ops->push(conn, reply))
+		return conn->state != CONN_CLOSED;
 	if (list_empty(&conn->sent)) {
 		char why[128];
 
@@ -713,7 +715,7 @@ static bool take(struct conn *conn, ssize_t n)
 	if (!consume(conn, conn->loop->buffer, (size_t)n))
 		return false;
 	/* The beginning of what nobody asked for must not become the beginning of the next answer. */
-	if (conn->state == CONN_UP && list_empty(&conn->sent) && !reader_idle(conn->reader)) {
+	if (conn->state == CONN_UP && list_empty(&conn->sent) && !conn->pushes && !reader_idle(conn->reader)) {
 		conn_fail(conn, SHARD_EPROTOCOL, "a reply that nobody asked for");
 		return false;
 	}

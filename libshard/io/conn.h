@@ -49,6 +49,11 @@ struct conn_item {
 struct conn_ops {
 	/* One reply of ITEM. LAST: the item has been taken from the connection and is the owner's again. */
 	void (*reply)(struct conn *conn, struct conn_item *item, const shard_reply *reply, bool last);
+	/*
+	 * Where `pushes` is set: a reply that may be no answer. Returns whether it
+	 * was none, and was taken.
+	 */
+	bool (*push)(struct conn *conn, const shard_reply *reply);
 	/* A piece of a string for ITEM's sink. */
 	void (*piece)(struct conn *conn, struct conn_item *item, size_t offset, const char *bytes, size_t len,
 		      size_t total);
@@ -79,6 +84,7 @@ struct conn {
 	void *owner;
 	enum conn_state state;
 	bool hold;  /* write nothing for now */
+	bool pushes; /* the server also speaks unasked */
 	bool retired; /* the owner's: takes nothing more */
 	bool was_up;
 	bool dirty; /* in the flush list of the owner */

@@ -12,7 +12,7 @@ del sys.argv[1:3]
 
 GOOD = {
     **{f"libshard/include/shard/{name}.h": "" for name in ("error", "reply", "slot", "command", "uri", "hash", "ring", "pool", "topology")},
-    **{f"libshard/include/shard/{name}.h": "#include <shard/error.h>\n" for name in ("client", "sync", "shard")},
+    **{f"libshard/include/shard/{name}.h": "#include <shard/error.h>\n" for name in ("client", "sync", "tracking", "shard")},
     "libshard/base/a.h": "#include <stddef.h>\n",
     "libshard/base/a.c": '#include "base/a.h"\n',
     "libshard/pure/p.c": "#include <shard/slot.h>\n",

@@ -14,7 +14,7 @@ del sys.argv[1:3]
 LIBRARY = os.path.join(SOURCE, "libshard")
 LAYERS = {"base": 0, "pure": 1, "know": 2, "io": 3, "client": 4}
 PUBLIC = {"error": 0, "reply": 1, "slot": 1, "command": 1, "uri": 1, "hash": 1, "ring": 1,
-          "topology": 2, "pool": 2, "client": 4, "sync": 4}
+          "topology": 2, "pool": 2, "client": 4, "sync": 4, "tracking": 4}
 FRONT_ENDS = ("tools", "fusefs", "examples")
 COMMON = "tools/common"  # what front ends share: options, the address, errors
 

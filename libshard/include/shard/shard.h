@@ -13,6 +13,7 @@
  *   uri.h       where the servers are
  *   client.h    the asynchronous client and its loop
  *   sync.h      blocking calls on top
+ *   tracking.h  hearing of every change
  */
 #ifndef SHARD_H
 #define SHARD_H
@@ -27,6 +28,7 @@
 #include <shard/slot.h>
 #include <shard/sync.h>
 #include <shard/topology.h>
+#include <shard/tracking.h>
 #include <shard/uri.h>
 
 #define SHARD_VERSION "0.1.0"
