@@ -3,10 +3,11 @@
  * Times a ring: libshard's against one as twemproxy has it.
  *
  * Reads lines "SIDE WHAT SERVERS TIMES" (SIDE: shard, twemproxy), answers each
- * with "TIMES CPU-NS". WHAT hash: the server of a random hash, a call waiting
- * for the result of the one before, as a request waits for its server; apart:
- * the same, and the processor may overlap them; key: the server of a key of 16
- * bytes by fnv1a_64, waiting; build: a ring is made and freed.
+ * with "TIMES CPU-NS". WHAT hash: the server of a random hash; key: the server
+ * of a key of 16 bytes by fnv1a_64; either may be followed by -chained: a call
+ * waits for the result of the one before, else the processor may overlap them,
+ * as it may those of all requests that came at once. build: a ring is made and
+ * freed.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -163,18 +164,7 @@ static void prepare(size_t count)
 
 static volatile unsigned sink;
 
-/* A server's index is below 65536: the shift gives 0, but the processor has to wait for it. */
 static void run_hash(const struct side *side, unsigned long times)
-{
-	uint64_t state = 1;
-	unsigned last = 0;
-
-	for (unsigned long i = 0; i < times; i++)
-		last = side->hash(next_hash(&state) + (last >> 16));
-	sink = last;
-}
-
-static void run_apart(const struct side *side, unsigned long times)
 {
 	uint64_t state = 1;
 	unsigned sum = 0;
@@ -185,6 +175,26 @@ static void run_apart(const struct side *side, unsigned long times)
 }
 
 static void run_key(const struct side *side, unsigned long times)
+{
+	unsigned sum = 0;
+
+	for (unsigned long i = 0; i < times; i++)
+		sum += side->key(keys[i % KEYS]);
+	sink = sum;
+}
+
+/* A server's index is below 65536: the shift gives 0, but the processor has to wait for it. */
+static void run_hash_chained(const struct side *side, unsigned long times)
+{
+	uint64_t state = 1;
+	unsigned last = 0;
+
+	for (unsigned long i = 0; i < times; i++)
+		last = side->hash(next_hash(&state) + (last >> 16));
+	sink = last;
+}
+
+static void run_key_chained(const struct side *side, unsigned long times)
 {
 	unsigned last = 0;
 
@@ -203,9 +213,7 @@ static const struct work {
 	const char *name;
 	void (*run)(const struct side *side, unsigned long times);
 } works[] = {
-	{"hash", run_hash},
-	{"apart", run_apart},
-	{"key", run_key},
+	{"hash", run_hash},   {"key", run_key}, {"hash-chained", run_hash_chained}, {"key-chained", run_key_chained},
 	{"build", run_build},
 };
 

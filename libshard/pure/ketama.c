@@ -12,6 +12,8 @@
 
 #define POINTS_A_SERVER 160
 #define POINTS_A_HASH 4
+/* Small tables afford more buckets a point; big ones miss a cache instead. */
+#define BITS_SMALL 16
 #define BITS_MAX 22
 
 /* ---- points ---- */
@@ -136,33 +138,47 @@ static int make_points(struct ketama *ketama, const struct ketama_server *server
 	for (size_t i = 0; i < ketama->count; i++)
 		ketama->point[i] =
 			(uint64_t)ketama_value(ketama->point[i]) << 16 | servers[ketama_index(ketama->point[i])].index;
-	ketama->point[ketama->count] =
-		UINT64_MAX << 16 | (ketama->count ? ketama_index(ketama->point[0]) : KETAMA_NOBODY);
+	ketama->point[ketama->count] = UINT64_MAX << 16 | (ketama->count ? ketama_index(ketama->point[0]) : 0);
 	return SHARD_OK;
 }
 
 /* ---- buckets ---- */
 
+/* Enough for every index, if there is room for them; else no bucket can say who. */
+static void share_bits(struct ketama *ketama)
+{
+	unsigned most = 0, bits = 1;
+
+	for (size_t i = 0; i < ketama->count; i++)
+		most = ketama_index(ketama->point[i]) > most ? ketama_index(ketama->point[i]) : most;
+	while (most >> bits)
+		bits++;
+	ketama->place_bits = bits < 15 ? 15 - bits : 0;
+}
+
 /* What is to be known of a bucket: from *I on it has the points below END, *I goes behind them. */
-static uint32_t describe(const struct ketama *ketama, size_t *i, uint64_t end)
+static uint16_t describe(const struct ketama *ketama, size_t *i, uint64_t end)
 {
 	const uint64_t *point = ketama->point + *i;
-	uint32_t place = (1u << KETAMA_PLACE_BITS) - 1;
+	uint32_t place = (1u << ketama->place_bits) - 1;
 	size_t first = *i;
 
 	while (*i < ketama->count && ketama_value(ketama->point[*i]) < end)
 		++*i;
+	if (!ketama->place_bits)
+		return KETAMA_MANY;
 	if (*i > first)
 		place = ketama_place(ketama, ketama_value(*point));
-	return (*i > first + 1 ? KETAMA_MANY : 0) | place << 16 | ketama_index(*point);
+	return (uint16_t)((*i > first + 1 ? KETAMA_MANY : 0) | ketama_index(*point) << ketama->place_bits | place);
 }
 
 static int make_buckets(struct ketama *ketama)
 {
 	size_t buckets = 2, i = 0;
 
+	share_bits(ketama);
 	ketama->bits = 1;
-	while (2 * buckets < 3 * ketama->count && ketama->bits < BITS_MAX) {
+	while (buckets * (ketama->bits < BITS_SMALL ? 2 : 4) < 6 * ketama->count && ketama->bits < BITS_MAX) {
 		buckets *= 2;
 		ketama->bits++;
 	}
@@ -175,7 +191,7 @@ static int make_buckets(struct ketama *ketama)
 			ketama->group[b / KETAMA_GROUP] = (uint32_t)i;
 		ketama->bucket[b] = describe(ketama, &i, (uint64_t)(b + 1) << (32 - ketama->bits));
 	}
-	ketama->bucket[buckets] = ketama_index(ketama->point[ketama->count]);
+	ketama->bucket[buckets] = (uint16_t)(ketama_index(ketama->point[ketama->count]) << ketama->place_bits);
 	return SHARD_OK;
 }
 

@@ -3,11 +3,12 @@
  * Ketama's points as twemproxy has them, and who has the first point at or
  * behind a hash.
  *
- * A table cuts all hashes into buckets, two or three for each point. What is
- * known of a bucket fits into 32 bits: who has the first point from its start
- * on, and where in it that point lies. Behind that point begins what the next
- * bucket says, unless there are several. So nearly every hash is found by two
- * words side by side and a comparison that no branch depends on.
+ * A table cuts all hashes into buckets, two to six for each point. What is
+ * known of a bucket fits into 16 bits: who has the first point from its start
+ * on, and where in it that point lies, as exactly as the bits that are left can
+ * tell. Behind that point begins what the next bucket says, unless there are
+ * several. So nearly every hash is found by two words side by side and a
+ * comparison that no branch depends on; for the rest there are the points.
  */
 #ifndef PURE_KETAMA_H
 #define PURE_KETAMA_H
@@ -15,27 +16,24 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define KETAMA_NOBODY 0xffff
-
 struct ketama_server {
 	const char *name;
 	size_t name_len;
 	unsigned weight;
-	unsigned index; /* what it is called; below KETAMA_NOBODY */
+	unsigned index; /* what it is called; below 65535 */
 };
 
 struct ketama {
-	uint32_t *bucket; /* KETAMA_MANY, 15 bits of where its first point lies, 16 of who has it; one more behind */
-	unsigned bits;    /* how many of a hash choose the bucket: at least 1 */
-	uint64_t *point;  /* value << 16 | index, sorted; one behind them stands for the first: the ring closes */
-	size_t count;     /* of points */
-	uint32_t *group;  /* for every KETAMA_GROUP buckets: the first point from there on */
+	uint16_t *bucket;    /* KETAMA_MANY, who has its first point, where it lies; one more behind them all */
+	unsigned bits;       /* how many of a hash choose the bucket: at least 1 */
+	unsigned place_bits; /* how many of a bucket say where */
+	uint64_t *point;     /* value << 16 | index, sorted; one behind them stands for the first: the ring closes */
+	size_t count;        /* of points */
+	uint32_t *group;     /* for every KETAMA_GROUP buckets: the first point from there on */
 };
 
+#define KETAMA_MANY 0x8000
 #define KETAMA_GROUP 16
-#define KETAMA_MANY 0x80000000
-/* How much of the way through a bucket its entry can tell. */
-#define KETAMA_PLACE_BITS 15
 
 /*
  * Points of equal value go in the order of SERVERS. WEIGHT: the sum of theirs.
@@ -57,26 +55,26 @@ static inline unsigned ketama_index(uint64_t point)
 	return point & 0xffff;
 }
 
+/* Where in its bucket a hash lies. */
 static inline uint32_t ketama_place(const struct ketama *ketama, uint32_t hash)
 {
-	return hash << ketama->bits >> (32 - KETAMA_PLACE_BITS);
+	return (uint32_t)((uint64_t)(hash << ketama->bits) >> (32 - ketama->place_bits));
 }
 
-/* By the points themselves. */
+/* By the points themselves. There is at least one. */
 unsigned ketama_search(const struct ketama *ketama, uint32_t hash);
 
-/* Who has HASH; KETAMA_NOBODY: there are no points. */
+/* Who has HASH. There is at least one point. */
 static inline unsigned ketama_find(const struct ketama *ketama, uint32_t hash)
 {
-	const uint32_t *bucket = ketama->bucket + (hash >> (32 - ketama->bits));
-	uint32_t first = bucket[0], next = bucket[1];
-	uint32_t place = ketama_place(ketama, hash), of_first = first >> 16 & 0x7fff;
-	/* Places that the entry cannot judge: from the first point on where there are more, else that one's. */
-	uint32_t unclear = first & KETAMA_MANY ? 0x8000 : 1;
+	const uint16_t *bucket = ketama->bucket + (hash >> (32 - ketama->bits));
+	unsigned first = bucket[0], next = bucket[1], bits = ketama->place_bits;
+	uint32_t place = ketama_place(ketama, hash), of_first = first & ((1u << bits) - 1);
 
-	if (__builtin_expect(place - of_first < unclear, 0))
+	/* What the word cannot judge: a hash in the place of the point, or behind it where there are more. */
+	if (__builtin_expect(place - of_first < ((first & KETAMA_MANY) | 1), 0))
 		return ketama_search(ketama, hash);
-	return (place < of_first ? first : next) & 0xffff;
+	return ((place < of_first ? first : next) & (KETAMA_MANY - 1)) >> bits;
 }
 
 #endif

@@ -239,7 +239,7 @@ static int make_parts(struct shard_ring *ring)
 
 static enum way way_of(const struct shard_ring *ring)
 {
-	if (!ring->count)
+	if (!ring->count || (ring->options.distribution == SHARD_KETAMA && !ring->ketama.count))
 		return NOBODY;
 	return ring->servers == 1 ? ALONE : (enum way)ring->options.distribution;
 }
@@ -327,11 +327,10 @@ static int server_at(const struct shard_ring *ring, size_t place)
 	return (int)ring->live[place].index;
 }
 
-int shard_ring_route_hash(const shard_ring *ring, uint64_t hash)
+/* Not inlined: what these need of registers, ketama does not have to save. */
+static __attribute__((noinline)) int route_otherwise(const struct shard_ring *ring, uint64_t hash)
 {
 	switch (ring->way) {
-	case BY_KETAMA:
-		return (int)ketama_find(&ring->ketama, (uint32_t)hash);
 	case BY_MODULA:
 		return server_at(ring, place_of_unit(ring, (uint32_t)hash % ring->weight));
 	case BY_CHANCE:
@@ -342,10 +341,16 @@ int shard_ring_route_hash(const shard_ring *ring, uint64_t hash)
 		return server_at(ring, rendezvous(ring, hash));
 	case ALONE:
 		return server_at(ring, 0);
-	case NOBODY:
-		break;
+	default:
+		return -1;
 	}
-	return -1;
+}
+
+int shard_ring_route_hash(const shard_ring *ring, uint64_t hash)
+{
+	if (ring->way == BY_KETAMA)
+		return (int)ketama_find(&ring->ketama, (uint32_t)hash);
+	return route_otherwise(ring, hash);
 }
 
 int shard_ring_route(const shard_ring *ring, const void *key, size_t len)
