@@ -69,7 +69,7 @@ struct slow_ring slow_ring_create(const shard_ring_server *servers, size_t count
 	}
 	for (size_t i = 0; i < count; i++) {
 		size_t points = servers[i].ejected ? 0 : slow_points_of(servers[i].weight, total, live);
-		size_t place = place_of(servers, count, i);
+		size_t place = points ? place_of(servers, count, i) : 0;
 
 		ring.point = realloc(ring.point, (ring.count + points + 1) * sizeof(*ring.point));
 		for (size_t p = 0; p < points; p++)

@@ -266,6 +266,24 @@ static void rings_of_all_sorts(void **state)
 	}
 }
 
+/* Around each number of bits that an index may need: the last servers alone are live. */
+static void few_of_many(void **state)
+{
+	srand(5);
+	for (size_t bits = 1; bits <= 16; bits++) {
+		for (size_t around = 0; around < 3; around++) {
+			size_t count = ((size_t)1 << bits) + around - 1, live = 3 + (size_t)rand() % 20;
+			shard_ring_server *servers = numbered(count);
+
+			for (size_t i = 0; i < count; i++)
+				servers[i].ejected = i + live < count;
+			if (count <= 65535)
+				check_ketama(servers, count, 10000);
+			free(servers);
+		}
+	}
+}
+
 static void names_of_each_length(void **state)
 {
 	char names[2][140];
@@ -581,6 +599,7 @@ int main(void)
 		cmocka_unit_test(equal_weights_round_as_floats_do),
 		cmocka_unit_test(rings_of_1_to_1000_servers),
 		cmocka_unit_test(rings_of_all_sorts),
+		cmocka_unit_test(few_of_many),
 		cmocka_unit_test(names_of_each_length),
 		cmocka_unit_test(order_is_length_first_then_bytes),
 		cmocka_unit_test(equal_points_go_by_the_order_of_names),
