@@ -98,6 +98,20 @@ int fs_key_of_name(const struct fs *fs, const char *name, bool make, char **key,
 	return make ? EINVAL : ENOENT;
 }
 
+void fs_say(const struct fs *fs, const char *format, ...)
+{
+	char text[512];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	if (fs->options->foreground)
+		cli_error("%s", text);
+	else
+		syslog(LOG_DAEMON | LOG_WARNING, "%s", text);
+}
+
 void fs_log(const struct fs *fs, const struct inode *inode, const char *what, int error)
 {
 	char name[NAME_LISTED_MAX + 1];

@@ -16,6 +16,7 @@
 
 #include <shard/client.h>
 
+#include "cache.h"
 #include "inode.h"
 #include "options.h"
 
@@ -41,6 +42,7 @@ struct fs {
 	shard_client *client;
 	struct fuse_session *session;
 	struct inode_table inodes;
+	struct cache cache;
 	struct inode *root;
 	struct handle *handles; /* all open files */
 	struct dir *dirs;       /* all open listings */
@@ -98,6 +100,9 @@ void fs_stat(const struct fs *fs, const struct inode *inode, size_t size, bool r
 int fs_key_of_name(const struct fs *fs, const char *name, bool make, char **key, size_t *key_len);
 
 /* A line on stderr; for a daemon in the background, in the system's log. */
+void fs_say(const struct fs *fs, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The same of a key. */
 void fs_log(const struct fs *fs, const struct inode *inode, const char *what, int error);
 
 #endif

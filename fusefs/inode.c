@@ -8,12 +8,11 @@
 #include "fs.h"
 
 #define FIRST_BUCKETS 1024
-/* A listing with `ls -l` looks at many values; they are not kept longer than they are worth. */
-#define FRESH_BYTES_MAX ((size_t)32 << 20)
+#define FRESH_COST 512 /* bytes that one which is kept costs besides its value's */
 
-int inode_table_init(struct inode_table *table)
+int inode_table_init(struct inode_table *table, size_t fresh_limit)
 {
-	*table = (struct inode_table){.bucket_count = FIRST_BUCKETS};
+	*table = (struct inode_table){.bucket_count = FIRST_BUCKETS, .fresh_limit = fresh_limit};
 	table->bucket = calloc(FIRST_BUCKETS, sizeof(*table->bucket));
 	return table->bucket ? 0 : ENOMEM;
 }
@@ -232,19 +231,46 @@ void inode_wrote(struct inode *inode, struct timespec now)
 	inode_stale(inode);
 }
 
+static void unlink_fresh(struct inode *inode)
+{
+	struct inode_table *table = inode->table;
+
+	*(inode->older ? &inode->older->newer : &table->oldest) = inode->newer;
+	*(inode->newer ? &inode->newer->older : &table->newest) = inode->older;
+	inode->older = inode->newer = NULL;
+}
+
+static void link_fresh(struct inode *inode)
+{
+	struct inode_table *table = inode->table;
+
+	inode->older = table->newest;
+	*(table->newest ? &table->newest->newer : &table->oldest) = inode;
+	table->newest = inode;
+}
+
+static size_t fresh_cost(const struct inode *inode)
+{
+	return FRESH_COST + (inode->fresh.start ? buffer_size(inode->fresh.start) : 0);
+}
+
+void inode_used(struct inode *inode)
+{
+	if (inode->table->newest == inode)
+		return;
+	unlink_fresh(inode);
+	link_fresh(inode);
+}
+
 void inode_stale(struct inode *inode)
 {
 	if (!inode->has_fresh)
 		return;
-	struct inode_table *table = inode->table;
-	*(inode->older ? &inode->older->newer : &table->oldest) = inode->newer;
-	*(inode->newer ? &inode->newer->older : &table->newest) = inode->older;
-	inode->older = inode->newer = NULL;
-	if (inode->fresh.start)
-		table->fresh_bytes -= buffer_size(inode->fresh.start);
+	unlink_fresh(inode);
+	inode->table->fresh_bytes -= fresh_cost(inode);
 	buffer_unref(inode->fresh.start);
 	inode->fresh.start = NULL;
-	inode->has_fresh = false;
+	inode->has_fresh = inode->watched = false;
 }
 
 void inode_keep(struct inode *inode, const struct sight *sight)
@@ -256,24 +282,33 @@ void inode_keep(struct inode *inode, const struct sight *sight)
 	buffer_ref(sight->start);
 	inode->has_fresh = true;
 	inode->attr_served = false;
-	inode->older = table->newest;
-	*(table->newest ? &table->newest->newer : &table->oldest) = inode;
-	table->newest = inode;
-	if (sight->start)
-		table->fresh_bytes += buffer_size(sight->start);
+	link_fresh(inode);
+	table->fresh_bytes += fresh_cost(inode);
 	inode_expire(table, sight->at);
 }
 
 const struct sight *inode_fresh(struct inode *inode, uint64_t now_ms)
 {
-	if (inode->has_fresh && now_ms > inode->fresh.at + FS_FRESH_MS)
+	/* A watched one may have been true for long: cache_hit() tells whether it is. */
+	if (inode->has_fresh && !inode->watched && now_ms > inode->fresh.at + FS_FRESH_MS)
 		inode_stale(inode);
-	return inode->has_fresh ? &inode->fresh : NULL;
+	return inode->has_fresh && now_ms <= inode->fresh.at + FS_FRESH_MS ? &inode->fresh : NULL;
 }
 
 void inode_expire(struct inode_table *table, uint64_t now_ms)
 {
-	while (table->oldest && (now_ms > table->oldest->fresh.at + FS_FRESH_MS ||
-				 (table->fresh_bytes > FRESH_BYTES_MAX && table->oldest != table->newest)))
-		inode_stale(table->oldest);
+	for (struct inode *oldest = table->oldest; oldest; oldest = table->oldest) {
+		bool over = table->fresh_bytes > table->fresh_limit && oldest != table->newest;
+
+		if (!over && (oldest->watched || now_ms <= oldest->fresh.at + FS_FRESH_MS))
+			break;
+		inode_stale(oldest);
+	}
+}
+
+void inode_each(struct inode_table *table, void (*each)(void *ctx, struct inode *inode), void *ctx)
+{
+	for (size_t i = 0; i < table->bucket_count; i++)
+		for (struct inode *inode = table->bucket[i]; inode; inode = inode->next)
+			each(ctx, inode);
 }

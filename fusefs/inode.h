@@ -15,6 +15,8 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include <shard/tracking.h>
+
 #include "name.h"
 #include "sight.h"
 
@@ -45,6 +47,12 @@ struct inode {
 	struct sight fresh;
 	bool has_fresh;
 	bool attr_served;      /* a GETATTR was answered from it */
+	/* With it, where changes are told of (cache.h): it is true while the mark holds, up to `expires`. */
+	bool watched;
+	shard_mark mark;
+	uint64_t expires; /* ms */
+	bool granted;     /* the kernel keeps attributes, under `grant` */
+	shard_mark grant;
 	struct inode *older, *newer; /* in the list of those that have one */
 };
 
@@ -53,10 +61,10 @@ struct inode_table {
 	size_t bucket_count; /* a power of two */
 	size_t count;
 	struct inode *oldest, *newest; /* with `fresh` */
-	size_t fresh_bytes;
+	size_t fresh_bytes, fresh_limit;
 };
 
-int inode_table_init(struct inode_table *table); /* 0 or ENOMEM */
+int inode_table_init(struct inode_table *table, size_t fresh_limit); /* 0 or ENOMEM */
 void inode_table_finish(struct inode_table *table); /* frees all inodes, held or not */
 
 /* Borrowed; NULL where nobody knows the key. */
@@ -95,10 +103,14 @@ void inode_wrote(struct inode *inode, struct timespec now);
 /* The key was not there: what was known of it is void. */
 void inode_missed(struct inode *inode, struct timespec now);
 
-/* Keeps SIGHT for FS_FRESH_MS; a reference to its bytes is taken. */
+/* Keeps SIGHT for FS_FRESH_MS, or, made `watched`, for as long as there is room; a reference to its bytes is taken. */
 void inode_keep(struct inode *inode, const struct sight *sight);
+void inode_used(struct inode *inode); /* it is to be kept rather than others */
 void inode_stale(struct inode *inode);
 const struct sight *inode_fresh(struct inode *inode, uint64_t now_ms); /* or NULL */
 void inode_expire(struct inode_table *table, uint64_t now_ms);
+
+/* Calls EACH for all; it may not free any. */
+void inode_each(struct inode_table *table, void (*each)(void *ctx, struct inode *inode), void *ctx);
 
 #endif

@@ -25,6 +25,7 @@ static void reply_entry(struct op *op, struct inode *inode, size_t size, bool re
 	if (!req)
 		return;
 	lookup_entry(op->fs, inode, size, readable, &entry);
+	entry.attr_timeout = entry.entry_timeout = cache_grant(op->fs, inode);
 	inode->lookups++;
 	if (fuse_reply_entry(req, &entry))
 		inode_forget(inode, 1);
@@ -87,7 +88,7 @@ static void looked(struct op *op, int error)
 		reply_pending_entry(op, inode);
 	} else {
 		inode_saw(inode, sight, fs_now());
-		inode_keep(inode, sight);
+		cache_keep(op, inode);
 		reply_entry(op, inode, sight->size, sight->type == SIGHT_STRING);
 	}
 	inode_drop(inode);
@@ -96,6 +97,7 @@ static void looked(struct op *op, int error)
 static void look_up_key(fuse_req_t req, const char *key, size_t key_len)
 {
 	struct inode *inode = inode_find(&fs_of(req)->inodes, key, key_len);
+	const struct sight *hit = inode && !pending_visible(inode) ? cache_hit(fs_of(req), inode) : NULL;
 	struct op *op = op_create(req, sizeof(*op), NULL, key, key_len);
 
 	if (!op)
@@ -104,6 +106,8 @@ static void look_up_key(fuse_req_t req, const char *key, size_t key_len)
 	op->probe.alone = inode && !inode->odd;
 	if (inode && pending_visible(inode))
 		reply_pending_entry(op, inode);
+	else if (hit)
+		reply_entry(op, inode, hit->size, hit->type == SIGHT_STRING);
 	else if (error)
 		op_error(op, error);
 	else
@@ -155,7 +159,7 @@ static void reply_attr(struct op *op, size_t size, bool readable)
 	if (!req)
 		return;
 	fs_stat(op->fs, op->inode, size, readable, &st);
-	fuse_reply_attr(req, &st, 0);
+	fuse_reply_attr(req, &st, cache_grant(op->fs, op->inode));
 }
 
 /* The key is gone: an open file shows what it has, a path shows nothing. */
@@ -166,7 +170,7 @@ static void attr_of_missing(struct op *op)
 	if (version)
 		reply_attr(op, version->size, true);
 	else
-		op_error(op, op->inode->handles ? ESTALE : ENOENT);
+		op_error(op, op->inode->handles || op->inode->gone ? ESTALE : ENOENT);
 }
 
 static void attr_came(struct op *op, int error)
@@ -176,9 +180,12 @@ static void attr_came(struct op *op, int error)
 	if (error) {
 		op_error(op, error);
 	} else if (sight->type == SIGHT_NONE || op->inode->gone) {
+		if (!op->inode->gone)
+			inode_missed(op->inode, fs_now());
 		attr_of_missing(op);
 	} else {
 		inode_saw(op->inode, sight, fs_now());
+		cache_keep(op, op->inode);
 		if (sight->type == SIGHT_STRING)
 			handle_all_saw(op->inode, sight);
 		reply_attr(op, sight->size, sight->type == SIGHT_STRING);
@@ -189,6 +196,7 @@ static void get_attr(struct op *op, const struct handle *handle)
 {
 	struct inode *inode = op->inode;
 	const struct sight *fresh = inode_fresh(inode, fs_now_ms());
+	const struct sight *hit = inode == op->fs->root ? NULL : cache_hit(op->fs, inode);
 
 	if (inode == op->fs->root) {
 		reply_attr(op, 0, true);
@@ -196,6 +204,10 @@ static void get_attr(struct op *op, const struct handle *handle)
 		reply_attr(op, buffer_size(inode->pending->t.buffer), true);
 	} else if (inode->gone) {
 		attr_of_missing(op);
+	} else if (hit) {
+		if (hit->type == SIGHT_STRING)
+			handle_all_saw(inode, hit);
+		reply_attr(op, hit->size, hit->type == SIGHT_STRING);
 	} else if (fresh && !inode->attr_served) {
 		inode->attr_served = true;
 		reply_attr(op, fresh->size, fresh->type == SIGHT_STRING);

@@ -58,7 +58,7 @@ void op_drop(struct op *op)
 	if (--op->holds)
 		return;
 	op_error(op, EIO);
-	probe_finish(&op->probe);
+	probe_finish(op);
 	if (op->finish)
 		op->finish(op);
 	inode_drop(op->inode);

@@ -69,10 +69,11 @@ static void open_known(fuse_req_t req, struct inode *inode, const struct sight *
 	fuse_reply_err(req, error);
 }
 
-static int why_not(const struct sight *sight, bool path)
+/* Of a key that is gone the kernel looks up the name again, and creates it where that is wanted. */
+static int why_not(const struct sight *sight)
 {
 	if (sight->type == SIGHT_NONE)
-		return path ? ENOENT : ESTALE;
+		return ESTALE;
 	return sight->type == SIGHT_OTHER ? EACCES : 0;
 }
 
@@ -82,10 +83,12 @@ static void looked(struct op *op, int error)
 	const struct sight *sight = &op->probe.sight;
 
 	if (!error)
-		error = why_not(sight, true);
+		error = why_not(sight);
+	if (error == ESTALE)
+		inode_missed(op->inode, fs_now());
 	if (!error) {
 		inode_saw(op->inode, sight, fs_now());
-		inode_keep(op->inode, sight);
+		cache_keep(op, op->inode);
 	}
 	if (error)
 		op_error(op, error);
@@ -110,7 +113,10 @@ static void look_first(fuse_req_t req, struct inode *inode, const struct fuse_fi
 void open_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct inode *inode = fs_inode(fs_of(req), ino);
-	const struct sight *fresh = inode_fresh(inode, fs_now_ms());
+	const struct sight *fresh = ino == FUSE_ROOT_ID ? NULL : cache_hit(fs_of(req), inode);
+
+	if (!fresh)
+		fresh = inode_fresh(inode, fs_now_ms());
 
 	if (ino == FUSE_ROOT_ID)
 		fuse_reply_err(req, EISDIR);
@@ -118,8 +124,8 @@ void open_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		open_known(req, inode, NULL, fi);
 	else if (!fresh)
 		look_first(req, inode, fi);
-	else if (why_not(fresh, true))
-		fuse_reply_err(req, why_not(fresh, true));
+	else if (why_not(fresh))
+		fuse_reply_err(req, why_not(fresh));
 	else
 		open_known(req, inode, fresh, fi);
 }
@@ -174,6 +180,7 @@ static void exclusive_came(struct op *op, const shard_result *result)
 		return;
 	}
 	inode_wrote(inode, fs_now());
+	cache_wrote(op->fs, op->key, op->key_len);
 	if (op->req && create->open) {
 		created(op_answer(op), inode, TRANSACTION_STORED, &create->fi);
 	} else if (op->req) {

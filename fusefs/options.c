@@ -17,6 +17,7 @@
 
 #include "cli.h"
 
+#define CACHE_SIZE ((size_t)64 << 20)
 #define ID_MAX 4294967294 /* (uid_t)-1 is nobody's */
 
 static bool debugging; /* -o debug */
@@ -45,7 +46,7 @@ static const struct argp_option arguments[] = {
 	{"foreground", 'f', NULL, 0, "Stay in the foreground, with errors of the background on stderr", 0},
 	{"options", 'o', "OPTIONS", 0,
 	 "Mount options, with commas: ro, allow_other, uid=N, gid=N, umask=OCTAL, ttl=keep|clear|SECONDS, "
-	 "scratch=keys|memory, "
+	 "scratch=keys|memory, cache=coherent|off, cache_size=MB, "
 	 "commit=auto|close|write, and libfuse's",
 	 0},
 	{0},
@@ -109,6 +110,18 @@ static void take_ttl(struct options *options, const char *value)
 	}
 }
 
+static void take_cache(struct options *options, const char *value)
+{
+	options->cache = strcmp(value, "coherent") == 0;
+	if (!options->cache && strcmp(value, "off") != 0)
+		cli_usage("-o cache=: off or coherent is wanted, not \"%s\"", value);
+}
+
+static void take_cache_size(struct options *options, const char *value)
+{
+	options->cache_size = (size_t)cli_number("-o cache_size=", value, 1, 1 << 20) << 20;
+}
+
 static void take_max_read(struct options *options, const char *value)
 {
 	options->max_read = (unsigned)cli_number("-o max_read=", value, 0, UINT32_MAX);
@@ -119,7 +132,8 @@ static const struct {
 	void (*take)(struct options *options, const char *value);
 } own_options[] = {
 	{"uid", take_uid}, {"gid", take_gid},         {"umask", take_umask},       {"commit", take_commit},
-	{"ttl", take_ttl}, {"scratch", take_scratch}, {"max_read", take_max_read},
+	{"ttl", take_ttl}, {"scratch", take_scratch}, {"max_read", take_max_read}, {"cache", take_cache},
+	{"cache_size", take_cache_size},
 };
 
 /* Handed on to libfuse, which would complain only when the servers have been asked. */
@@ -273,7 +287,7 @@ static const struct argp parser = {
 void options_parse(struct options *options, int argc, char *argv[])
 {
 	fuse_set_log_func(report);
-	*options = (struct options){.uid = getuid(), .gid = getgid(), .umask = 077};
+	*options = (struct options){.uid = getuid(), .gid = getgid(), .umask = 077, .cache = true, .cache_size = CACHE_SIZE};
 	options->mount = calloc(1, sizeof(*options->mount));
 	if (!options->mount || fuse_opt_add_arg(options->mount, cli_name)) {
 		cli_error("out of memory");

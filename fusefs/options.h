@@ -31,6 +31,8 @@ struct options {
 	enum ttl_policy ttl;
 	unsigned long long ttl_seconds;
 	bool scratch;            /* files of editors are kept in memory */
+	bool cache;              /* what was seen is kept while it is true */
+	size_t cache_size;       /* bytes */
 	unsigned max_read;       /* 0: not limited */
 	struct fuse_args *mount; /* what is libfuse's */
 };

@@ -232,6 +232,8 @@ static void stored(struct pending *pending, int error)
 	pending->storing = false;
 	pending->stored_at = fs_now_ms();
 	pending->fs->commits--;
+	/* Also where it is not known whether it was stored. */
+	cache_wrote(pending->fs, pending->inode->key, pending->inode->key_len);
 	if (!error)
 		inode_wrote(pending->inode, pending->inode->mtime);
 	else if (!told)

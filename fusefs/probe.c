@@ -42,6 +42,7 @@ static void join(struct op *op)
 
 	if (--probe->left)
 		return;
+	cache_look_ends(op);
 	if (probe->error) {
 		probe->done(op, probe->error);
 	} else if (conclude(probe)) {
@@ -73,6 +74,7 @@ static long long number_of(const shard_reply *reply)
 
 static void length_came(struct op *op, const shard_result *result)
 {
+	cache_look_came(op, result->node);
 	if (!failed(&op->probe, result))
 		op->probe.length = number_of(result->reply);
 	join(op);
@@ -80,6 +82,7 @@ static void length_came(struct op *op, const shard_result *result)
 
 static void pttl_came(struct op *op, const shard_result *result)
 {
+	cache_look_came(op, result->node);
 	if (!failed(&op->probe, result))
 		op->probe.pttl = number_of(result->reply);
 	join(op);
@@ -89,6 +92,7 @@ static void start_came(struct op *op, const shard_result *result)
 {
 	struct probe *probe = &op->probe;
 
+	cache_look_came(op, result->node);
 	if (!failed(probe, result)) {
 		const shard_reply *reply = result->reply;
 		bool bytes = reply->type == SHARD_REPLY_STRING;
@@ -103,10 +107,13 @@ static void start_came(struct op *op, const shard_result *result)
 static void submit_all(struct op *op)
 {
 	struct probe *probe = &op->probe;
-	unsigned wanted = probe->alone ? 2 : 4;
 	struct words range = {0};
 
-	probe_finish(probe);
+	probe_finish(op);
+	/* What is kept must end when the key does. */
+	if (cache_look_begins(op))
+		probe->alone = false;
+	unsigned wanted = probe->alone ? 2 : 4;
 	probe->error = 0;
 	probe->wrong = 0;
 	probe->length = probe->pttl = 0;
@@ -138,8 +145,11 @@ void probe_start(struct op *op, void (*done)(struct op *op, int error))
 	submit_all(op);
 }
 
-void probe_finish(struct probe *probe)
+void probe_finish(struct op *op)
 {
+	struct probe *probe = &op->probe;
+
+	cache_look_ends(op);
 	buffer_unref(probe->sight.start);
 	probe->sight = (struct sight){.type = SIGHT_NONE};
 }

@@ -6,6 +6,7 @@
 #ifndef FUSEFS_PROBE_H
 #define FUSEFS_PROBE_H
 
+#include "cache.h"
 #include "sight.h"
 
 #define PROBE_BYTES 65536
@@ -20,6 +21,7 @@ struct probe {
 	unsigned wrong;   /* how many commands said that the key has another type */
 	bool alone;       /* GETRANGE alone; to be set before probe_start() where the op has no inode */
 	unsigned left, tries;
+	struct look_mark look; /* whether it may be kept */
 	void (*done)(struct op *op, int error);
 };
 
@@ -29,6 +31,6 @@ struct probe {
  * answered, and DONE is not called.
  */
 void probe_start(struct op *op, void (*done)(struct op *op, int error));
-void probe_finish(struct probe *probe);
+void probe_finish(struct op *op);
 
 #endif

@@ -334,6 +334,14 @@ static void read_known(struct read *read)
 		read_large(read);
 }
 
+static void read_seen(struct read *read, const struct sight *sight)
+{
+	if (!read->offset)
+		read->handle->started = false;
+	handle_saw(read->handle, sight);
+	read_known(read);
+}
+
 static void looked(struct op *op, int error)
 {
 	struct read *read = (struct read *)op;
@@ -350,10 +358,8 @@ static void looked(struct op *op, int error)
 		return;
 	}
 	inode_saw(op->inode, sight, fs_now());
-	if (!read->offset)
-		read->handle->started = false;
-	handle_saw(read->handle, sight);
-	read_known(read);
+	cache_keep(op, op->inode);
+	read_seen(read, sight);
 }
 
 static void start(struct read *read)
@@ -367,7 +373,12 @@ static void start(struct read *read)
 	} else if (!handle_needs_look(handle, read->offset)) {
 		read_known(read);
 	} else if (!inode->gone) {
-		probe_start(&read->op, looked);
+		const struct sight *hit = cache_hit(read->op.fs, inode);
+
+		if (hit && hit->type == SIGHT_STRING)
+			read_seen(read, hit);
+		else
+			probe_start(&read->op, looked);
 	} else {
 		read_gone(read);
 	}

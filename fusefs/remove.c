@@ -29,6 +29,7 @@ static void removed(struct op *op, const shard_result *result)
 	if (op_failed(op, result))
 		return;
 	removal->done = true;
+	cache_wrote(op->fs, op->key, op->key_len);
 	op->fs->root->mtime = op->fs->root->ctime = fs_now();
 	op_error(op, missing && !removal->unborn ? ENOENT : 0);
 }

@@ -63,8 +63,11 @@ static void succeed(struct renaming *renaming)
 
 	renaming->done = true;
 	fs->root->mtime = fs->root->ctime = fs_now();
+	cache_wrote(fs, op->key, op->key_len);
+	cache_wrote(fs, renaming->to, renaming->to_len);
 	if (op->inode) {
 		inode_stale(op->inode);
+		cache_revoke(fs, op->inode);
 		op->inode->ctime = fs_now();
 		if (inode_rename(op->inode, renaming->to, renaming->to_len))
 			inode_leave(op->inode);

@@ -154,7 +154,7 @@ static bool start(struct session *session, const char *mountpoint)
 
 	fs->mounted = fs_now();
 	fs->root = inode_alone(fs->mounted);
-	if (!fs->root || inode_table_init(&fs->inodes)) {
+	if (!fs->root || inode_table_init(&fs->inodes, fs->options->cache_size)) {
 		cli_error("out of memory");
 		return false;
 	}
@@ -162,7 +162,13 @@ static bool start(struct session *session, const char *mountpoint)
 		cli_error("cannot watch signals: %s", strerror(errno));
 		return false;
 	}
-	return mount(session, mountpoint);
+	if (!mount(session, mountpoint))
+		return false;
+	if (cache_start(fs) == 0)
+		return true;
+	cli_error("out of memory");
+	fuse_session_unmount(fs->session);
+	return false;
 }
 
 /* ---- the end ---- */
@@ -268,6 +274,7 @@ bool session_serve(struct options *options, const char *mountpoint, void (*ready
 	bool ok = start(&session, mountpoint);
 	if (ok) {
 		shard_client_run(client);
+		cache_stop(&session.fs);
 		shard_watch_remove(session.fuse_watch);
 		ok = unmount(&session, mountpoint) && !session.given_up;
 		store_all(&session.fs);

@@ -65,6 +65,7 @@ static void truncated(struct op *op, const shard_result *result)
 		return;
 	}
 	inode_wrote(op->inode, fs_now());
+	cache_wrote(op->fs, op->key, op->key_len);
 	if (op->inode->pending)
 		transaction_mirror_resize(&op->inode->pending->t, set->size);
 	reply_attr(op, set->size, true);

@@ -128,6 +128,7 @@ static void range_set(struct op *op, const shard_result *result)
 		return;
 	}
 	inode_wrote(op->inode, fs_now());
+	cache_wrote(op->fs, op->key, op->key_len);
 	mirror(write, write->offset);
 	reply_written(op);
 }
@@ -156,6 +157,7 @@ static void appended(struct op *op, const shard_result *result)
 	if (op_failed(op, result))
 		return;
 	inode_wrote(op->inode, fs_now());
+	cache_wrote(op->fs, op->key, op->key_len);
 	if (pending && write->kept) {
 		transaction_born(&pending->t);
 		mirror(write, buffer_size(pending->t.buffer));

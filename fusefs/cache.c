@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+#include "cache.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "cli.h"
+#include "op.h"
+
+/* What the kernel keeps is taken back when it is no longer true; this is for when nobody is left to do so. */
+#define KERNEL_S 30.0
+
+static uint64_t now_ms(void)
+{
+	return fs_now_ms();
+}
+
+/* ---- looks under way ---- */
+
+static struct look_mark **bucket_of(struct cache *cache, uint64_t hash)
+{
+	return &cache->looks[hash % CACHE_LOOKS];
+}
+
+bool cache_look_begins(struct op *op)
+{
+	struct cache *cache = &op->fs->cache;
+	struct look_mark *look = &op->probe.look;
+
+	cache_look_ends(op);
+	look->good = cache->tracking && shard_tracking_mark(cache->tracking, op->key, op->key_len, &look->mark);
+	if (!look->good)
+		return false;
+	look->hash = name_hash(op->key, op->key_len);
+	look->head = bucket_of(cache, look->hash);
+	look->prev = NULL;
+	look->next = *look->head;
+	if (look->next)
+		look->next->prev = look;
+	*look->head = look;
+	return true;
+}
+
+void cache_look_came(struct op *op, const char *node)
+{
+	struct look_mark *look = &op->probe.look;
+	const char *owner = look->good ? shard_client_node_of(op->fs->client, op->key, op->key_len) : NULL;
+
+	look->good = owner && !strcmp(owner, node);
+}
+
+void cache_look_ends(struct op *op)
+{
+	struct look_mark *look = &op->probe.look;
+
+	if (!look->head)
+		return;
+	*(look->prev ? &look->prev->next : look->head) = look->next;
+	if (look->next)
+		look->next->prev = look->prev;
+	look->head = NULL;
+}
+
+static void void_looks(struct cache *cache, uint64_t hash)
+{
+	for (struct look_mark *look = *bucket_of(cache, hash); look; look = look->next)
+		if (look->hash == hash)
+			look->good = false;
+}
+
+void cache_wrote(struct fs *fs, const char *key, size_t key_len)
+{
+	if (fs->cache.tracking)
+		void_looks(&fs->cache, name_hash(key, key_len));
+}
+
+/* ---- what is kept ---- */
+
+void cache_keep(struct op *op, struct inode *inode)
+{
+	struct cache *cache = &op->fs->cache;
+	const struct look_mark *look = &op->probe.look;
+	bool watched = look->good && shard_tracking_holds(cache->tracking, &look->mark);
+	long long pttl = op->probe.pttl;
+
+	inode_keep(inode, &op->probe.sight);
+	inode->watched = watched && pttl != 0;
+	if (!inode->watched)
+		return;
+	inode->mark = look->mark;
+	inode->expires = pttl > 0 ? op->probe.sight.at + (uint64_t)pttl : UINT64_MAX;
+}
+
+const struct sight *cache_hit(struct fs *fs, struct inode *inode)
+{
+	struct cache *cache = &fs->cache;
+
+	if (!cache->tracking)
+		return NULL;
+	if (inode->has_fresh && inode->watched && now_ms() < inode->expires &&
+	    shard_tracking_holds(cache->tracking, &inode->mark)) {
+		cache->hits++;
+		inode->fresh.at = now_ms(); /* it is true now */
+		inode_used(inode);
+		return &inode->fresh;
+	}
+	cache->misses++;
+	return NULL;
+}
+
+double cache_grant(struct fs *fs, struct inode *inode)
+{
+	uint64_t now = now_ms();
+	double left = KERNEL_S;
+
+	if (!fs->cache.tracking || !inode->has_fresh || !inode->watched || inode_in_memory(inode) || inode->pending ||
+	    now >= inode->expires || !shard_tracking_holds(fs->cache.tracking, &inode->mark))
+		return 0;
+	if (inode->expires != UINT64_MAX && (double)(inode->expires - now) / 1000 < left)
+		left = (double)(inode->expires - now) / 1000;
+	inode->granted = true;
+	inode->grant = inode->mark;
+	return left;
+}
+
+/* ---- what changes ---- */
+
+/* The kernel is to ask again. With the offset -1 this does not wait for anything. */
+void cache_revoke(struct fs *fs, struct inode *inode)
+{
+	if (!inode->granted)
+		return;
+	inode->granted = false;
+	fuse_lowlevel_notify_inval_inode(fs->session, fs_ino(fs, inode), -1, 0);
+}
+
+static void changed(void *ctx, const char *key, size_t len)
+{
+	struct fs *fs = ctx;
+	uint64_t hash = name_hash(key, len);
+	struct inode *inode = inode_find(&fs->inodes, key, len);
+
+	fs->cache.changes++;
+	void_looks(&fs->cache, hash);
+	if (!inode)
+		return;
+	if (inode->watched)
+		inode_stale(inode);
+	cache_revoke(fs, inode);
+}
+
+static void check(void *ctx, struct inode *inode)
+{
+	struct fs *fs = ctx;
+
+	if (inode->has_fresh && inode->watched && !shard_tracking_holds(fs->cache.tracking, &inode->mark))
+		inode_stale(inode);
+	if (inode->granted && !shard_tracking_holds(fs->cache.tracking, &inode->grant))
+		cache_revoke(fs, inode);
+}
+
+static void lost(void *ctx)
+{
+	struct fs *fs = ctx;
+
+	inode_each(&fs->inodes, check, fs);
+}
+
+static void refused(void *ctx, const char *why)
+{
+	struct fs *fs = ctx;
+
+	if (fs->cache.told)
+		return;
+	fs->cache.told = true;
+	fs_say(fs, "no caching of what is on a node that cannot be tracked: %s", why);
+}
+
+int cache_start(struct fs *fs)
+{
+	shard_tracking_options how;
+	int error;
+
+	if (!fs->options->cache)
+		return 0;
+	shard_tracking_options_init(&how);
+	how.changed = changed;
+	how.lost = lost;
+	how.refused = refused;
+	how.ctx = fs;
+	error = shard_tracking_create(fs->client, &how, &fs->cache.tracking);
+	return error == SHARD_OK ? 0 : ENOMEM;
+}
+
+void cache_stop(struct fs *fs)
+{
+	shard_tracking_destroy(fs->cache.tracking);
+	fs->cache.tracking = NULL;
+}

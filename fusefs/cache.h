@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What was seen of keys, kept for as long as it is true.
+ *
+ * The servers tell which keys change (shard/tracking.h). While a key is
+ * watched, what one look at it has shown answers LOOKUP, GETATTR, OPEN and
+ * READ here, and the kernel may keep its attributes; when it changes, or
+ * cannot be watched any more, it is dropped here and there.
+ *
+ * A look is kept only where nothing was told of its key between the question
+ * and the answer, which came from the node that is watched, and where this
+ * mount has not written the key meanwhile. It lives no longer than the key.
+ */
+#ifndef FUSEFS_CACHE_H
+#define FUSEFS_CACHE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <shard/tracking.h>
+
+struct fs;
+struct fuse_entry_param;
+struct inode;
+struct op;
+struct sight;
+
+#define CACHE_LOOKS 256 /* buckets of looks under way */
+
+struct cache {
+	shard_tracking *tracking; /* NULL: off */
+	struct look_mark *looks[CACHE_LOOKS];
+	bool told;                /* that some node cannot be tracked */
+	uint64_t hits, misses, changes;
+};
+
+/* Of a look under way, in its probe. */
+struct look_mark {
+	struct look_mark *prev, *next;
+	struct look_mark **head; /* NULL: not under way */
+	uint64_t hash;
+	shard_mark mark;
+	bool good; /* nothing speaks against keeping it */
+};
+
+/* Begins to track, where the options want it. 0 or an errno. */
+int cache_start(struct fs *fs);
+void cache_stop(struct fs *fs);
+
+/* A look at the op's key begins: returns whether its outcome may be kept. */
+bool cache_look_begins(struct op *op);
+/* A part of the answer came from NODE. */
+void cache_look_came(struct op *op, const char *node);
+void cache_look_ends(struct op *op);
+
+/* Keeps what OP's look has shown of INODE: as long as it is true, else for what follows a LOOKUP at once. */
+void cache_keep(struct op *op, struct inode *inode);
+
+/* What is known to be true of INODE now; or NULL. */
+const struct sight *cache_hit(struct fs *fs, struct inode *inode);
+
+/* This mount has changed the key: looks that began before are void. */
+void cache_wrote(struct fs *fs, const char *key, size_t key_len);
+
+/* The kernel is to ask again about INODE. */
+void cache_revoke(struct fs *fs, struct inode *inode);
+
+/* For how long the kernel may keep what it is told of INODE, in seconds; it is remembered that it may. */
+double cache_grant(struct fs *fs, struct inode *inode);
+
+#endif
