@@ -339,7 +339,7 @@ static void looked(struct op *op, int error)
 	struct read *read = (struct read *)op;
 	const struct sight *sight = &op->probe.sight;
 
-	if (!error && sight->type != SIGHT_STRING)
+	if (!error && sight->kind != KIND_STRING)
 		error = ESTALE;
 	if (error) {
 		op_error(op, error);
