@@ -84,7 +84,7 @@ void cache_keep(struct op *op, struct inode *inode)
 	long long pttl = op->probe.pttl;
 
 	inode_keep(inode, &op->probe.sight);
-	inode->watched = watched && pttl != 0;
+	inode->watched = watched && pttl != 0 && op->probe.sight.kind == KIND_STRING;
 	if (!inode->watched)
 		return;
 	inode->mark = look->mark;

@@ -230,7 +230,7 @@ static void fill(struct dir *dir, struct listing *listing)
 		dir->dots++;
 	while (!listing->full && dir->at < dir->count) {
 		const struct entry *entry = &dir->entry[dir->at];
-		if (listing_add(listing, dir->names + entry->name, entry->number, S_IFREG, entry->next))
+		if (listing_add(listing, dir->names + entry->name, entry->number, 0, entry->next))
 			dir->at++;
 	}
 }
@@ -418,10 +418,10 @@ void dir_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, 
 
 void dir_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct dir *dir = ino == FUSE_ROOT_ID ? calloc(1, sizeof(*dir)) : NULL;
+	struct dir *dir = calloc(1, sizeof(*dir));
 
 	if (!dir) {
-		fuse_reply_err(req, ino == FUSE_ROOT_ID ? ENOMEM : ENOTDIR);
+		fuse_reply_err(req, ENOMEM);
 		return;
 	}
 	dir->fs = fs_of(req);

@@ -16,7 +16,7 @@ struct look {
 	uint64_t next;
 	char *key;
 	size_t key_len;
-	bool known, readable;
+	bool known;
 	size_t size;
 	struct inode *inode; /* that the kernel was told of; or NULL */
 };
@@ -67,7 +67,7 @@ bool listing_add(struct listing *listing, const char *name, uint64_t number, mod
 	listing->full = need > room;
 	if (listing->full)
 		return false;
-	if (type == S_IFREG && (listing->looks || (listing->bait && !listing->look_count)))
+	if (!type && (listing->looks || (listing->bait && !listing->look_count)))
 		note_look(listing, name, next);
 	listing->used += need;
 	return true;
@@ -90,10 +90,10 @@ static void tell(struct listing *listing, struct look *look)
 
 	if (!look->known || !is_quiet(inode_find(&fs->inodes, look->key, look->key_len)))
 		return;
-	struct inode *inode = inode_get(&fs->inodes, look->key, look->key_len, fs->mounted);
+	struct inode *inode = inode_get(&fs->inodes, KIND_STRING, look->key, look->key_len, fs->mounted);
 	if (!inode)
 		return;
-	lookup_entry(fs, inode, look->size, look->readable, &entry);
+	lookup_entry(fs, inode, look->size, &entry);
 	entry.attr_timeout = entry.entry_timeout = FS_FRESH_MS / 1000.0;
 	name_listed(look->key, look->key_len, name);
 	fuse_add_direntry_plus(listing->op.req, listing->bytes + look->at, listing->used - look->at, name, &entry,
@@ -120,14 +120,11 @@ static void look_done(struct listing *listing)
 	op_drop(&listing->op);
 }
 
-/* 0 is also what a key that is not there has. */
+/* 0 is also what a key that is not there has. What is no string is looked up: it has a type. */
 static void looked(void *ctx, const shard_result *result)
 {
 	struct look *look = ctx;
-	bool other = result->error == SHARD_ESERVER && shard_reply_is_error(result->reply, "WRONGTYPE");
 
-	look->readable = !other;
-	look->known = other;
 	if (!result->error && result->reply->type == SHARD_REPLY_INTEGER && result->reply->integer > 0) {
 		look->known = true;
 		look->size = (size_t)result->reply->integer;

@@ -28,7 +28,7 @@ struct listing {
 	size_t looks_left;
 };
 
-/* Adds an entry. False: there is no room for it; then the answer is full. */
+/* Adds an entry; TYPE 0: of a key, whose type nobody knows yet. False: there is no room for it; then the answer is full. */
 bool listing_add(struct listing *listing, const char *name, uint64_t number, mode_t type, uint64_t next);
 
 /* Answers, after a look at the keys where that is wanted. Takes the caller's hold. */

@@ -36,24 +36,26 @@ fuse_ino_t fs_ino(const struct fs *fs, const struct inode *inode)
 	return inode == fs->root ? FUSE_ROOT_ID : (uintptr_t)inode;
 }
 
-static mode_t mode_of(const struct fs *fs, const struct inode *inode, bool readable)
+static mode_t mode_of(const struct fs *fs, const struct inode *inode)
 {
-	bool is_dir = inode == fs->root;
+	bool is_dir = inode->kind == KIND_ROOT;
 	mode_t type = is_dir ? S_IFDIR : S_IFREG;
 
-	if (!readable)
+	if (inode->kind == KIND_OTHER || kind_is_typed(inode->kind))
 		return type;
 	if (inode->has_mode)
 		return type | inode->mode;
 	return type | ((is_dir ? 0777 : 0666) & ~fs->options->umask);
 }
 
-void fs_stat(const struct fs *fs, const struct inode *inode, size_t size, bool readable, struct stat *st)
+void fs_stat(const struct fs *fs, const struct inode *inode, size_t size, struct stat *st)
 {
 	*st = (struct stat){
 		.st_ino = inode == fs->root ? FUSE_ROOT_ID : fs_number(inode->hash),
-		.st_mode = mode_of(fs, inode, readable),
-		.st_nlink = inode == fs->root ? 2 : !inode->gone,
+		.st_mode = mode_of(fs, inode),
+		.st_nlink = inode->gone                ? 0
+			    : inode->kind == KIND_ROOT ? 2
+						       : 1,
 		.st_uid = fs->options->uid,
 		.st_gid = fs->options->gid,
 		.st_size = (off_t)size,

@@ -90,8 +90,8 @@ static inline uint64_t fs_number(uint64_t hash)
 	return hash > FUSE_ROOT_ID ? hash : hash + 2;
 }
 
-/* What stat() shows of a file of SIZE bytes; READABLE false: a key of another type. */
-void fs_stat(const struct fs *fs, const struct inode *inode, size_t size, bool readable, struct stat *st);
+/* What stat() shows of a file of SIZE bytes. */
+void fs_stat(const struct fs *fs, const struct inode *inode, size_t size, struct stat *st);
 
 /*
  * The key of a name, for operations that come after a LOOKUP of it. malloc'ed

@@ -32,17 +32,54 @@ static void take_out(struct inode_table *table, struct inode *inode)
 	table->count--;
 }
 
+static void join_parent(struct inode *inode, struct inode *parent)
+{
+	inode->parent = inode_hold(parent);
+	inode->key = parent->key;
+	inode->key_len = parent->key_len;
+	inode->older_sibling = parent->children;
+	if (parent->children)
+		parent->children->newer_sibling = inode;
+	parent->children = inode;
+}
+
+static void leave_parent(struct inode *inode)
+{
+	struct inode *older = inode->older_sibling, *newer = inode->newer_sibling;
+
+	if (older)
+		older->newer_sibling = newer;
+	*(newer ? &newer->older_sibling : &inode->parent->children) = older;
+	inode_drop(inode->parent);
+}
+
 static void inode_destroy(struct inode *inode)
 {
 	inode_stale(inode);
 	if (inode->table)
 		take_out(inode->table, inode);
-	free(inode->key);
+	if (inode->parent)
+		leave_parent(inode);
+	else
+		free(inode->key);
+	free(inode->member);
 	free(inode);
+}
+
+static struct inode *first_member(struct inode *inode)
+{
+	while (inode && !inode->parent)
+		inode = inode->next;
+	return inode;
 }
 
 void inode_table_finish(struct inode_table *table)
 {
+	struct inode *member;
+
+	for (size_t i = 0; i < table->bucket_count && table->bucket; i++)
+		while ((member = first_member(table->bucket[i])))
+			inode_destroy(member);
 	for (size_t i = 0; i < table->bucket_count && table->bucket; i++)
 		while (table->bucket[i])
 			inode_destroy(table->bucket[i]);
@@ -87,7 +124,7 @@ struct inode *inode_find(const struct inode_table *table, const char *key, size_
 	uint64_t hash = name_hash(key, key_len);
 	struct inode *inode = *bucket_of(table, hash);
 
-	while (inode && (inode->gone || inode->hash != hash || inode->key_len != key_len ||
+	while (inode && (inode->gone || inode->parent || inode->hash != hash || inode->key_len != key_len ||
 			 memcmp(inode->key, key, key_len) != 0))
 		inode = inode->next;
 	return inode;
@@ -97,7 +134,19 @@ struct inode *inode_find_hashed(const struct inode_table *table, const struct na
 {
 	struct inode *inode = *bucket_of(table, name->hash);
 
-	while (inode && (inode->gone || inode->hash != name->hash || !name_matches(name, inode->key, inode->key_len)))
+	while (inode && (inode->gone || inode->parent || inode->hash != name->hash ||
+			 !name_matches(name, inode->key, inode->key_len)))
+		inode = inode->next;
+	return inode;
+}
+
+struct inode *inode_find_member(const struct inode *parent, const char *member, size_t member_len)
+{
+	uint64_t hash = name_hash_member(parent->hash, member, member_len);
+	struct inode *inode = *bucket_of(parent->table, hash);
+
+	while (inode && (inode->gone || inode->parent != parent || inode->hash != hash ||
+			 inode->member_len != member_len || memcmp(inode->member, member, member_len) != 0))
 		inode = inode->next;
 	return inode;
 }
@@ -113,24 +162,28 @@ static char *copy_key(const char *key, size_t key_len)
 	return copy;
 }
 
-struct inode *inode_alone(struct timespec born)
+struct inode *inode_alone(enum kind kind, struct timespec born)
 {
 	struct inode *inode = calloc(1, sizeof(*inode));
 
 	if (!inode)
 		return NULL;
+	inode->kind = kind;
 	inode->atime = inode->mtime = inode->ctime = born;
 	inode->holds = 1;
 	return inode;
 }
 
-struct inode *inode_get(struct inode_table *table, const char *key, size_t key_len, struct timespec born)
+struct inode *inode_get(struct inode_table *table, enum kind kind, const char *key, size_t key_len,
+			struct timespec born)
 {
 	struct inode *inode = inode_find(table, key, key_len);
 
-	if (inode)
+	if (inode && inode->kind == kind)
 		return inode_hold(inode);
-	inode = inode_alone(born);
+	if (inode)
+		inode_leave(inode);
+	inode = inode_alone(kind, born);
 	if (!inode)
 		return NULL;
 	inode->key = copy_key(key, key_len);
@@ -142,6 +195,30 @@ struct inode *inode_get(struct inode_table *table, const char *key, size_t key_l
 	inode->hash = name_hash(key, key_len);
 	inode->table = table;
 	insert(table, inode);
+	return inode;
+}
+
+struct inode *inode_get_member(struct inode *parent, enum kind kind, const char *member, size_t member_len,
+			       struct timespec born)
+{
+	struct inode *inode = inode_find_member(parent, member, member_len);
+
+	if (inode)
+		return inode_hold(inode);
+	inode = inode_alone(kind, born);
+	if (!inode)
+		return NULL;
+	inode->member = copy_key(member, member_len);
+	if (!inode->member) {
+		free(inode);
+		return NULL;
+	}
+	inode->member_len = member_len;
+	join_parent(inode, parent);
+	inode->hash = name_hash_member(parent->hash, member, member_len);
+	inode->gone = parent->gone;
+	inode->table = parent->table;
+	insert(parent->table, inode);
 	return inode;
 }
 
@@ -167,12 +244,26 @@ void inode_forget(struct inode *inode, uint64_t lookups)
 void inode_leave(struct inode *inode)
 {
 	inode->gone = true;
+	inode->kept = false;
+	for (struct inode *child = inode->children; child; child = child->older_sibling)
+		child->gone = true;
 }
 
 void inode_return(struct inode *inode)
 {
-	if (inode->gone && !inode_find(inode->table, inode->key, inode->key_len))
+	const struct inode *parent = inode->parent;
+	const struct inode *there = parent ? inode_find_member(parent, inode->member, inode->member_len)
+					   : inode_find(inode->table, inode->key, inode->key_len);
+
+	if (inode->gone && !there && !(parent && parent->gone))
 		inode->gone = false;
+}
+
+static void rehash(struct inode *inode, uint64_t hash)
+{
+	take_out(inode->table, inode);
+	inode->hash = hash;
+	insert(inode->table, inode);
 }
 
 int inode_rename(struct inode *inode, const char *key, size_t key_len)
@@ -184,13 +275,33 @@ int inode_rename(struct inode *inode, const char *key, size_t key_len)
 		return ENOMEM;
 	if (there)
 		inode_leave(there);
-	take_out(inode->table, inode);
 	free(inode->key);
 	inode->key = copy;
 	inode->key_len = key_len;
-	inode->hash = name_hash(key, key_len);
 	inode->gone = false;
-	insert(inode->table, inode);
+	rehash(inode, name_hash(key, key_len));
+	for (struct inode *child = inode->children; child; child = child->older_sibling) {
+		child->key = copy;
+		child->key_len = key_len;
+		rehash(child, name_hash_member(inode->hash, child->member, child->member_len));
+	}
+	return 0;
+}
+
+int inode_rename_member(struct inode *inode, const char *member, size_t member_len)
+{
+	char *copy = copy_key(member, member_len);
+	struct inode *there = inode_find_member(inode->parent, member, member_len);
+
+	if (!copy)
+		return ENOMEM;
+	if (there)
+		inode_leave(there);
+	free(inode->member);
+	inode->member = copy;
+	inode->member_len = member_len;
+	inode->gone = false;
+	rehash(inode, name_hash_member(inode->parent->hash, member, member_len));
 	return 0;
 }
 
@@ -198,8 +309,8 @@ int inode_rename(struct inode *inode, const char *key, size_t key_len)
 
 static uint64_t fingerprint(const struct sight *sight)
 {
-	if (sight->type != SIGHT_STRING)
-		return sight->type;
+	if (!sight->start)
+		return sight->kind ^ (sight->size * 0x9E3779B97F4A7C15u);
 	size_t len = buffer_size(sight->start);
 	return name_hash(buffer_map(sight->start, len), len) ^ (sight->size * 0x9E3779B97F4A7C15u);
 }

@@ -17,6 +17,7 @@
 
 #include <shard/tracking.h>
 
+#include "kind.h"
 #include "name.h"
 #include "sight.h"
 
@@ -25,24 +26,31 @@ struct pending;
 struct inode_table;
 
 struct inode {
-	struct inode *next;    /* in the table's bucket */
+	struct inode *next; /* in the table's bucket */
 	struct inode_table *table;
-	uint64_t hash;         /* name_hash() of the key */
-	char *key;
+	enum kind kind; /* for ever: a key that becomes one of another type gets another inode */
+	uint64_t hash;  /* name_hash() of the key; of a member, of both */
+	char *key;      /* of a member: its directory's */
 	size_t key_len;
-	uint64_t lookups;      /* what the kernel will FORGET */
+	struct inode *parent; /* the directory that it is a member of, held; or NULL */
+	char *member;         /* what it is in there */
+	size_t member_len;
+	struct inode *children; /* of a directory: those of its members that have inodes */
+	struct inode *older_sibling, *newer_sibling;
+	bool kept;        /* an empty directory: there is no key, it is in the memory of this mount alone */
+	uint64_t lookups; /* what the kernel will FORGET */
 	unsigned holds;
 	bool gone;
-	bool scratch;          /* its value is in the memory of this mount alone */
-	mode_t mode;           /* set by chmod; 0 with has_mode false: the default */
+	bool scratch; /* its value is in the memory of this mount alone */
+	mode_t mode;  /* set by chmod; 0 with has_mode false: the default */
 	bool has_mode;
 	struct timespec atime, mtime, ctime;
-	uint64_t print;        /* fingerprint of the value last seen */
+	uint64_t print; /* fingerprint of the value last seen */
 	bool has_print;
-	bool odd;              /* the value last seen was none, empty, or large */
+	bool odd;                /* the value last seen was none, empty, or large */
 	struct handle *handles;  /* that have it open */
 	struct pending *pending; /* the transaction, or NULL */
-	uint64_t changes;      /* direct writes through this mount */
+	uint64_t changes;        /* direct writes through this mount */
 	/* What a LOOKUP has fetched, for what follows it at once. */
 	struct sight fresh;
 	bool has_fresh;
@@ -71,11 +79,19 @@ void inode_table_finish(struct inode_table *table); /* frees all inodes, held or
 struct inode *inode_find(const struct inode_table *table, const char *key, size_t key_len);
 struct inode *inode_find_hashed(const struct inode_table *table, const struct name *name);
 
-/* With a hold for the caller; NULL when out of memory. */
-struct inode *inode_get(struct inode_table *table, const char *key, size_t key_len, struct timespec born);
+struct inode *inode_find_member(const struct inode *parent, const char *member, size_t member_len);
+
+/*
+ * With a hold for the caller; NULL when out of memory. The key's inode of
+ * another kind leaves.
+ */
+struct inode *inode_get(struct inode_table *table, enum kind kind, const char *key, size_t key_len,
+			struct timespec born);
+struct inode *inode_get_member(struct inode *parent, enum kind kind, const char *member, size_t member_len,
+			       struct timespec born);
 
 /* An inode that is in no table (the root), with a hold. */
-struct inode *inode_alone(struct timespec born);
+struct inode *inode_alone(enum kind kind, struct timespec born);
 
 struct inode *inode_hold(struct inode *inode);
 void inode_drop(struct inode *inode); /* NULL is fine */
@@ -87,12 +103,15 @@ static inline bool inode_in_memory(const struct inode *inode)
 	return inode->gone || inode->scratch;
 }
 
-/* Its name is someone else's from now on. Back again: only while nobody has taken it. */
+/* Its name is someone else's from now on, and those of its members. Back again: only while nobody has taken it. */
 void inode_leave(struct inode *inode);
 void inode_return(struct inode *inode);
 
-/* Gives an inode another key; the one that has it leaves. 0 or ENOMEM. */
+/* Gives a key's inode another key, and so to its members; the one that has it leaves. 0 or ENOMEM. */
 int inode_rename(struct inode *inode, const char *key, size_t key_len);
+
+/* The same within a directory, for a member. */
+int inode_rename_member(struct inode *inode, const char *member, size_t member_len);
 
 /* A value was seen: bumps mtime and ctime where it is another one than before. */
 void inode_saw(struct inode *inode, const struct sight *sight, struct timespec now);

@@ -10,21 +10,20 @@
 
 #include "longname.h"
 
-void lookup_entry(const struct fs *fs, const struct inode *inode, size_t size, bool readable,
-		  struct fuse_entry_param *entry)
+void lookup_entry(const struct fs *fs, const struct inode *inode, size_t size, struct fuse_entry_param *entry)
 {
 	*entry = (struct fuse_entry_param){.ino = fs_ino(fs, inode)};
-	fs_stat(fs, inode, size, readable, &entry->attr);
+	fs_stat(fs, inode, size, &entry->attr);
 }
 
-static void reply_entry(struct op *op, struct inode *inode, size_t size, bool readable)
+static void reply_entry(struct op *op, struct inode *inode, size_t size)
 {
 	fuse_req_t req = op_answer(op);
 	struct fuse_entry_param entry;
 
 	if (!req)
 		return;
-	lookup_entry(op->fs, inode, size, readable, &entry);
+	lookup_entry(op->fs, inode, size, &entry);
 	entry.attr_timeout = entry.entry_timeout = cache_grant(op->fs, inode);
 	inode->lookups++;
 	if (fuse_reply_entry(req, &entry))
@@ -33,7 +32,7 @@ static void reply_entry(struct op *op, struct inode *inode, size_t size, bool re
 
 static void reply_pending_entry(struct op *op, struct inode *inode)
 {
-	reply_entry(op, inode, buffer_size(inode->pending->t.buffer), true);
+	reply_entry(op, inode, buffer_size(inode->pending->t.buffer));
 }
 
 static struct fs_failure *failure_of(struct fs *fs, uint64_t hash)
@@ -75,22 +74,23 @@ static void looked(struct op *op, int error)
 {
 	const struct sight *sight = &op->probe.sight;
 
-	if (error || sight->type == SIGHT_NONE) {
+	if (error || sight->kind == KIND_NONE) {
 		miss(op, error);
 		return;
 	}
-	struct inode *inode = inode_get(&op->fs->inodes, op->key, op->key_len, op->fs->mounted);
+	struct inode *inode = inode_find(&op->fs->inodes, op->key, op->key_len);
+	if (inode && pending_visible(inode)) {
+		reply_pending_entry(op, inode);
+		return;
+	}
+	inode = inode_get(&op->fs->inodes, sight->kind, op->key, op->key_len, op->fs->mounted);
 	if (!inode) {
 		op_error(op, ENOMEM);
 		return;
 	}
-	if (pending_visible(inode)) {
-		reply_pending_entry(op, inode);
-	} else {
-		inode_saw(inode, sight, fs_now());
-		cache_keep(op, inode);
-		reply_entry(op, inode, sight->size, sight->type == SIGHT_STRING);
-	}
+	inode_saw(inode, sight, fs_now());
+	cache_keep(op, inode);
+	reply_entry(op, inode, sight->size);
 	inode_drop(inode);
 }
 
@@ -103,11 +103,11 @@ static void look_up_key(fuse_req_t req, const char *key, size_t key_len)
 	if (!op)
 		return;
 	int error = failed_just_now(op);
-	op->probe.alone = inode && !inode->odd;
+	probe_expect(&op->probe, inode);
 	if (inode && pending_visible(inode))
 		reply_pending_entry(op, inode);
 	else if (hit)
-		reply_entry(op, inode, hit->size, hit->type == SIGHT_STRING);
+		reply_entry(op, inode, hit->size);
 	else if (error)
 		op_error(op, error);
 	else
@@ -118,10 +118,10 @@ static void look_up_key(fuse_req_t req, const char *key, size_t key_len)
 void lookup_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	size_t len = strlen(name);
-	char *key = parent == FUSE_ROOT_ID ? malloc(len + 1) : NULL;
+	char *key = malloc(len + 1);
 
 	if (!key) {
-		fuse_reply_err(req, parent == FUSE_ROOT_ID ? ENOMEM : ENOTDIR);
+		fuse_reply_err(req, ENOMEM);
 		return;
 	}
 	struct name decoded = name_decode(name, len, key);
@@ -151,14 +151,14 @@ void lookup_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *
 
 /* ---- GETATTR: fstat() comes without its handle ---- */
 
-static void reply_attr(struct op *op, size_t size, bool readable)
+static void reply_attr(struct op *op, size_t size)
 {
 	fuse_req_t req = op_answer(op);
 	struct stat st;
 
 	if (!req)
 		return;
-	fs_stat(op->fs, op->inode, size, readable, &st);
+	fs_stat(op->fs, op->inode, size, &st);
 	fuse_reply_attr(req, &st, cache_grant(op->fs, op->inode));
 }
 
@@ -168,7 +168,7 @@ static void attr_of_missing(struct op *op)
 	const struct version *version = handle_any_version(op->inode);
 
 	if (version)
-		reply_attr(op, version->size, true);
+		reply_attr(op, version->size);
 	else
 		op_error(op, op->inode->handles || op->inode->gone ? ESTALE : ENOENT);
 }
@@ -179,16 +179,19 @@ static void attr_came(struct op *op, int error)
 
 	if (error) {
 		op_error(op, error);
-	} else if (sight->type == SIGHT_NONE || op->inode->gone) {
+	} else if (sight->kind == KIND_NONE || op->inode->gone) {
 		if (!op->inode->gone)
 			inode_missed(op->inode, fs_now());
 		attr_of_missing(op);
+	} else if (sight->kind != op->inode->kind) {
+		inode_leave(op->inode);
+		op_error(op, ESTALE);
 	} else {
 		inode_saw(op->inode, sight, fs_now());
 		cache_keep(op, op->inode);
-		if (sight->type == SIGHT_STRING)
+		if (sight->kind == KIND_STRING)
 			handle_all_saw(op->inode, sight);
-		reply_attr(op, sight->size, sight->type == SIGHT_STRING);
+		reply_attr(op, sight->size);
 	}
 }
 
@@ -199,18 +202,17 @@ static void get_attr(struct op *op, const struct handle *handle)
 	const struct sight *hit = inode == op->fs->root ? NULL : cache_hit(op->fs, inode);
 
 	if (inode == op->fs->root) {
-		reply_attr(op, 0, true);
+		reply_attr(op, 0);
 	} else if (pending_visible(inode) || (handle && handle->pending)) {
-		reply_attr(op, buffer_size(inode->pending->t.buffer), true);
+		reply_attr(op, buffer_size(inode->pending->t.buffer));
 	} else if (inode->gone) {
 		attr_of_missing(op);
 	} else if (hit) {
-		if (hit->type == SIGHT_STRING)
-			handle_all_saw(inode, hit);
-		reply_attr(op, hit->size, hit->type == SIGHT_STRING);
+		handle_all_saw(inode, hit);
+		reply_attr(op, hit->size);
 	} else if (fresh && !inode->attr_served) {
 		inode->attr_served = true;
-		reply_attr(op, fresh->size, fresh->type == SIGHT_STRING);
+		reply_attr(op, fresh->size);
 	} else {
 		probe_start(op, attr_came);
 	}

@@ -145,3 +145,8 @@ uint64_t name_hash(const char *key, size_t key_len)
 {
 	return XXH3_64bits(key, key_len);
 }
+
+uint64_t name_hash_member(uint64_t key, const char *member, size_t member_len)
+{
+	return XXH3_64bits_withSeed(member, member_len, key);
+}

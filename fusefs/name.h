@@ -48,7 +48,8 @@ struct name name_decode(const char *name, size_t len, char *key);
 /* Whether KEY is the one that is listed under this slot and hash. */
 bool name_matches(const struct name *hashed, const char *key, size_t key_len);
 
-/* The hash in names and in inode numbers. */
+/* The hash in names and in inode numbers; of a member of the key that has the hash KEY. */
 uint64_t name_hash(const char *key, size_t key_len);
+uint64_t name_hash_member(uint64_t key, const char *member, size_t member_len);
 
 #endif

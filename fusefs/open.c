@@ -69,12 +69,12 @@ static void open_known(fuse_req_t req, struct inode *inode, const struct sight *
 	fuse_reply_err(req, error);
 }
 
-/* Of a key that is gone the kernel looks up the name again, and creates it where that is wanted. */
-static int why_not(const struct sight *sight)
+/* Where it is gone, or another file by now, the kernel looks the name up again, and creates it where that is wanted. */
+static int why_not(const struct inode *inode, const struct sight *sight)
 {
-	if (sight->type == SIGHT_NONE)
+	if (sight->kind == KIND_NONE || sight->kind != inode->kind)
 		return ESTALE;
-	return sight->type == SIGHT_OTHER ? EACCES : 0;
+	return sight->kind == KIND_STRING ? 0 : EACCES;
 }
 
 static void looked(struct op *op, int error)
@@ -83,8 +83,8 @@ static void looked(struct op *op, int error)
 	const struct sight *sight = &op->probe.sight;
 
 	if (!error)
-		error = why_not(sight);
-	if (error == ESTALE)
+		error = why_not(op->inode, sight);
+	if (error == ESTALE && sight->kind == KIND_NONE)
 		inode_missed(op->inode, fs_now());
 	if (!error) {
 		inode_saw(op->inode, sight, fs_now());
@@ -118,14 +118,12 @@ void open_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	if (!fresh)
 		fresh = inode_fresh(inode, fs_now_ms());
 
-	if (ino == FUSE_ROOT_ID)
-		fuse_reply_err(req, EISDIR);
-	else if (pending_visible(inode))
+	if (pending_visible(inode))
 		open_known(req, inode, NULL, fi);
 	else if (!fresh)
 		look_first(req, inode, fi);
-	else if (why_not(fresh))
-		fuse_reply_err(req, why_not(fresh));
+	else if (why_not(inode, fresh))
+		fuse_reply_err(req, why_not(inode, fresh));
 	else
 		open_known(req, inode, fresh, fi);
 }
@@ -149,7 +147,7 @@ static void created(fuse_req_t req, struct inode *inode, enum transaction_origin
 	}
 	fs->root->mtime = fs->root->ctime = fs_now();
 	set_modes(fi, handle);
-	lookup_entry(fs, inode, 0, true, &entry);
+	lookup_entry(fs, inode, 0, &entry);
 	inode->lookups++;
 	if (fuse_reply_create(req, &entry, fi)) {
 		handle_abandon(handle);
@@ -174,7 +172,7 @@ static void exclusive_came(struct op *op, const shard_result *result)
 		op_error(op, EEXIST);
 		return;
 	}
-	struct inode *inode = inode_get(&op->fs->inodes, op->key, op->key_len, fs_now());
+	struct inode *inode = inode_get(&op->fs->inodes, KIND_STRING, op->key, op->key_len, fs_now());
 	if (!inode) {
 		op_error(op, ENOMEM);
 		return;
@@ -185,7 +183,7 @@ static void exclusive_came(struct op *op, const shard_result *result)
 		created(op_answer(op), inode, TRANSACTION_STORED, &create->fi);
 	} else if (op->req) {
 		struct fuse_entry_param entry;
-		lookup_entry(op->fs, inode, 0, true, &entry);
+		lookup_entry(op->fs, inode, 0, &entry);
 		inode->lookups++;
 		if (fuse_reply_entry(op_answer(op), &entry))
 			inode_forget(inode, 1);
@@ -205,7 +203,7 @@ static void scratch_came(struct op *op, const shard_result *result)
 		op_error(op, EEXIST);
 		return;
 	}
-	struct inode *inode = op->req ? inode_get(&fs->inodes, op->key, op->key_len, fs_now()) : NULL;
+	struct inode *inode = op->req ? inode_get(&fs->inodes, KIND_STRING, op->key, op->key_len, fs_now()) : NULL;
 	if (op->req && !inode)
 		op_error(op, ENOMEM);
 	if (!inode || !op->req)
@@ -250,7 +248,7 @@ static void create_exclusive(fuse_req_t req, const char *key, size_t key_len, co
 /* Without O_EXCL nothing is sent: the first commit makes the key. */
 static void create_later(fuse_req_t req, const char *key, size_t key_len, struct fuse_file_info *fi)
 {
-	struct inode *inode = inode_get(&fs_of(req)->inodes, key, key_len, fs_now());
+	struct inode *inode = inode_get(&fs_of(req)->inodes, KIND_STRING, key, key_len, fs_now());
 	bool truncates = fi->flags & O_TRUNC;
 
 	if (!inode) {

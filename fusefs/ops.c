@@ -27,55 +27,132 @@ static void check_access(fuse_req_t req, fuse_ino_t ino, int mask)
 	struct fs *fs = fs_of(req);
 	struct stat st;
 
-	fs_stat(fs, fs_inode(fs, ino), 0, true, &st);
+	fs_stat(fs, fs_inode(fs, ino), 0, &st);
 	fuse_reply_err(req, (mask & X_OK) && !(st.st_mode & 0111) ? EACCES : 0);
 }
 
-/* What a flat set of keys cannot have. */
-
-static void no_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
-{
-	fuse_reply_err(req, EPERM);
-}
+/* ---- what files of each kind do; what is not there is refused ---- */
 
 static void no_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
 {
 	fuse_reply_err(req, EPERM);
 }
 
-static void no_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
-{
-	fuse_reply_err(req, EPERM);
-}
-
-const struct fuse_lowlevel_ops fs_ops = {
-	.init = init,
+/* The directory of all keys. */
+static const struct fuse_lowlevel_ops root_ops = {
 	.lookup = lookup_lookup,
-	.forget = lookup_forget,
-	.forget_multi = lookup_forget_multi,
-	.access = check_access,
+	.getattr = lookup_getattr,
+	.setattr = setattr_setattr,
+	.create = open_create,
+	.mknod = open_mknod,
+	.unlink = remove_unlink,
+	.rename = rename_rename,
+	.opendir = dir_opendir,
+	.readdir = dir_readdir,
+	.readdirplus = dir_readdirplus,
+	.releasedir = dir_releasedir,
+	.getxattr = xattr_get,
+	.setxattr = xattr_set,
+	.removexattr = xattr_remove,
+};
+
+/* A key's value. */
+static const struct fuse_lowlevel_ops key_ops = {
 	.getattr = lookup_getattr,
 	.setattr = setattr_setattr,
 	.open = open_open,
-	.create = open_create,
-	.mknod = open_mknod,
 	.release = open_release,
 	.read = read_read,
 	.write = write_write,
 	.flush = write_flush,
 	.fsync = write_fsync,
-	.unlink = remove_unlink,
-	.rename = rename_rename,
-	.mkdir = no_mkdir,
-	.symlink = no_symlink,
-	.link = no_link,
-	.opendir = dir_opendir,
-	.readdir = dir_readdir,
-	.readdirplus = dir_readdirplus,
-	.releasedir = dir_releasedir,
-	.statfs = statfs_statfs,
 	.getxattr = xattr_get,
 	.setxattr = xattr_set,
-	.listxattr = xattr_list,
 	.removexattr = xattr_remove,
+};
+
+static const struct fuse_lowlevel_ops *const ops_of_kind[KIND_COUNT] = {
+	[KIND_STRING] = &key_ops, [KIND_HASH] = &key_ops,   [KIND_LIST] = &key_ops,  [KIND_SET] = &key_ops,
+	[KIND_ZSET] = &key_ops,   [KIND_STREAM] = &key_ops, [KIND_OTHER] = &key_ops, [KIND_ROOT] = &root_ops,
+};
+
+static const struct fuse_lowlevel_ops *ops_of(fuse_req_t req, fuse_ino_t ino)
+{
+	return ops_of_kind[fs_inode(fs_of(req), ino)->kind];
+}
+
+/* An operation that the kind of the inode INO decides on. */
+#define BY_KIND(NAME, ERROR, PARAMS, ARGS)                                                                             \
+	static void do_##NAME PARAMS                                                                                   \
+	{                                                                                                              \
+		const struct fuse_lowlevel_ops *ops = ops_of(req, ino);                                                \
+                                                                                                                       \
+		if (ops->NAME)                                                                                         \
+			ops->NAME ARGS;                                                                                \
+		else                                                                                                   \
+			fuse_reply_err(req, ERROR);                                                                    \
+	}
+
+/* clang-format off */
+#define NODE fuse_req_t req, fuse_ino_t ino
+#define FILE_INFO struct fuse_file_info *fi
+BY_KIND(lookup, ENOTDIR, (NODE, const char *name), (req, ino, name))
+BY_KIND(getattr, EIO, (NODE, FILE_INFO), (req, ino, fi))
+BY_KIND(setattr, EPERM, (NODE, struct stat *attr, int to_set, FILE_INFO), (req, ino, attr, to_set, fi))
+BY_KIND(open, EISDIR, (NODE, FILE_INFO), (req, ino, fi))
+BY_KIND(create, ENOTDIR, (NODE, const char *name, mode_t mode, FILE_INFO), (req, ino, name, mode, fi))
+BY_KIND(mknod, ENOTDIR, (NODE, const char *name, mode_t mode, dev_t rdev), (req, ino, name, mode, rdev))
+BY_KIND(mkdir, EPERM, (NODE, const char *name, mode_t mode), (req, ino, name, mode))
+BY_KIND(release, 0, (NODE, FILE_INFO), (req, ino, fi))
+BY_KIND(read, EISDIR, (NODE, size_t size, off_t offset, FILE_INFO), (req, ino, size, offset, fi))
+BY_KIND(write, EISDIR, (NODE, const char *data, size_t size, off_t offset, FILE_INFO),
+	(req, ino, data, size, offset, fi))
+BY_KIND(flush, 0, (NODE, FILE_INFO), (req, ino, fi))
+BY_KIND(fsync, 0, (NODE, int datasync, FILE_INFO), (req, ino, datasync, fi))
+BY_KIND(unlink, EPERM, (NODE, const char *name), (req, ino, name))
+BY_KIND(rmdir, EPERM, (NODE, const char *name), (req, ino, name))
+BY_KIND(rename, EPERM, (NODE, const char *name, fuse_ino_t to, const char *new_name, unsigned flags),
+	(req, ino, name, to, new_name, flags))
+BY_KIND(link, EPERM, (NODE, fuse_ino_t parent, const char *name), (req, ino, parent, name))
+BY_KIND(opendir, ENOTDIR, (NODE, FILE_INFO), (req, ino, fi))
+BY_KIND(readdir, ENOTDIR, (NODE, size_t size, off_t offset, FILE_INFO), (req, ino, size, offset, fi))
+BY_KIND(readdirplus, ENOTDIR, (NODE, size_t size, off_t offset, FILE_INFO), (req, ino, size, offset, fi))
+BY_KIND(releasedir, 0, (NODE, FILE_INFO), (req, ino, fi))
+BY_KIND(getxattr, EOPNOTSUPP, (NODE, const char *name, size_t size), (req, ino, name, size))
+BY_KIND(setxattr, EOPNOTSUPP, (NODE, const char *name, const char *value, size_t size, int flags),
+	(req, ino, name, value, size, flags))
+BY_KIND(removexattr, EOPNOTSUPP, (NODE, const char *name), (req, ino, name))
+/* clang-format on */
+
+const struct fuse_lowlevel_ops fs_ops = {
+	.init = init,
+	.lookup = do_lookup,
+	.forget = lookup_forget,
+	.forget_multi = lookup_forget_multi,
+	.access = check_access,
+	.getattr = do_getattr,
+	.setattr = do_setattr,
+	.open = do_open,
+	.create = do_create,
+	.mknod = do_mknod,
+	.release = do_release,
+	.read = do_read,
+	.write = do_write,
+	.flush = do_flush,
+	.fsync = do_fsync,
+	.unlink = do_unlink,
+	.rename = do_rename,
+	.mkdir = do_mkdir,
+	.rmdir = do_rmdir,
+	.symlink = no_symlink,
+	.link = do_link,
+	.opendir = do_opendir,
+	.readdir = do_readdir,
+	.readdirplus = do_readdirplus,
+	.releasedir = do_releasedir,
+	.statfs = statfs_statfs,
+	.getxattr = do_getxattr,
+	.setxattr = do_setxattr,
+	.listxattr = xattr_list,
+	.removexattr = do_removexattr,
 };

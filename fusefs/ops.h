@@ -17,8 +17,7 @@ void lookup_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *
 void lookup_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 
 /* The entry that the kernel gets for an inode; its look-up is counted by the caller. */
-void lookup_entry(const struct fs *fs, const struct inode *inode, size_t size, bool readable,
-		  struct fuse_entry_param *entry);
+void lookup_entry(const struct fs *fs, const struct inode *inode, size_t size, struct fuse_entry_param *entry);
 
 /* open.c */
 void open_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);

@@ -11,13 +11,13 @@
 
 static void submit_all(struct op *op);
 
-/* What the answers show; false: too little, or they do not belong to one state of the key. */
+/* What the answers show of a string or nothing; false: too little, or they do not belong to one state of the key. */
 static bool conclude(struct probe *probe)
 {
 	struct sight *sight = &probe->sight;
 	size_t got = sight->start ? buffer_size(sight->start) : 0;
 
-	sight->type = SIGHT_STRING;
+	sight->kind = KIND_STRING;
 	sight->whole = got < PROBE_BYTES;
 	sight->size = got;
 	if (got && sight->whole)
@@ -26,14 +26,14 @@ static bool conclude(struct probe *probe)
 		return false;
 	if (got) {
 		sight->size = (size_t)probe->length;
-		return !probe->wrong && sight->size >= got;
+		return sight->size >= got;
 	}
 	/* PTTL came between the two that tell of an empty value: no single change looks like one. */
-	if (probe->pttl != -2 && !probe->wrong)
+	if (probe->pttl != -2)
 		return probe->length == 0;
-	sight->type = probe->pttl == -2 ? SIGHT_NONE : SIGHT_OTHER;
+	sight->kind = KIND_NONE;
 	sight->whole = false;
-	return sight->type == SIGHT_NONE || probe->wrong == 2;
+	return true;
 }
 
 static void join(struct op *op)
@@ -45,10 +45,11 @@ static void join(struct op *op)
 	cache_look_ends(op);
 	if (probe->error) {
 		probe->done(op, probe->error);
-	} else if (conclude(probe)) {
+	} else if (probe->typed ? probe->sight.kind != KIND_STRING : !probe->wrong && conclude(probe)) {
 		probe->sight.at = fs_now_ms();
 		probe->done(op, 0);
 	} else if (++probe->tries < TRIES) {
+		probe->typed = probe->wrong && !probe->typed;
 		probe->alone = false;
 		submit_all(op);
 	} else {
@@ -104,34 +105,58 @@ static void start_came(struct op *op, const shard_result *result)
 	join(op);
 }
 
+static void type_came(struct op *op, const shard_result *result)
+{
+	struct probe *probe = &op->probe;
+
+	if (!failed(probe, result) && result->reply->type == SHARD_REPLY_STATUS)
+		probe->sight.kind = kind_of_type(result->reply->str);
+	join(op);
+}
+
+static unsigned submit_looks(struct op *op)
+{
+	struct words range = {0};
+	unsigned count = 0;
+
+	if (op->probe.typed)
+		return op_submit_key(op, "TYPE", type_came);
+	if (!op->probe.alone) {
+		count += op_submit_key(op, "STRLEN", length_came);
+		count += op_submit_key(op, "PTTL", pttl_came);
+	}
+	words_text(&range, "GETRANGE");
+	words_key(&range, op);
+	words_text(&range, "0");
+	words_text(&range, "65535");
+	return count + op_submit(op, &range, NULL, start_came);
+}
+
 static void submit_all(struct op *op)
 {
 	struct probe *probe = &op->probe;
-	struct words range = {0};
 
 	probe_finish(op);
 	/* What is kept must end when the key does. */
 	if (cache_look_begins(op))
 		probe->alone = false;
-	unsigned wanted = probe->alone ? 2 : 4;
+	unsigned wanted = probe->typed || probe->alone ? 2 : 4;
 	probe->error = 0;
 	probe->wrong = 0;
 	probe->length = probe->pttl = 0;
-	words_text(&range, "GETRANGE");
-	words_key(&range, op);
-	words_text(&range, "0");
-	words_text(&range, "65535");
 	/* More than are submitted, so that the join waits for all, and for this function. */
 	probe->left = 1;
-	if (!probe->alone) {
-		probe->left += op_submit_key(op, "STRLEN", length_came);
-		probe->left += op_submit_key(op, "PTTL", pttl_came);
-	}
-	probe->left += op_submit(op, &range, NULL, start_came);
+	probe->left += submit_looks(op);
 	if (probe->left < wanted)
 		probe->error = ENOMEM;
 	if (probe->left > 1)
 		probe->left--;
+}
+
+void probe_expect(struct probe *probe, const struct inode *inode)
+{
+	probe->alone = inode && !inode->odd;
+	probe->typed = inode && inode->kind != KIND_STRING;
 }
 
 void probe_start(struct op *op, void (*done)(struct op *op, int error))
@@ -140,7 +165,7 @@ void probe_start(struct op *op, void (*done)(struct op *op, int error))
 	op->probe.tries = 0;
 	if (op->inode) {
 		inode_stale(op->inode);
-		op->probe.alone = !op->inode->odd;
+		probe_expect(&op->probe, op->inode);
 	}
 	submit_all(op);
 }
@@ -151,5 +176,5 @@ void probe_finish(struct op *op)
 
 	cache_look_ends(op);
 	buffer_unref(probe->sight.start);
-	probe->sight = (struct sight){.type = SIGHT_NONE};
+	probe->sight = (struct sight){.kind = KIND_NONE};
 }

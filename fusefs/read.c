@@ -347,7 +347,7 @@ static void looked(struct op *op, int error)
 	struct read *read = (struct read *)op;
 	const struct sight *sight = &op->probe.sight;
 
-	if (!error && sight->type != SIGHT_STRING)
+	if (!error && sight->kind != KIND_STRING)
 		error = ESTALE;
 	if (error) {
 		op_error(op, error);
@@ -375,7 +375,7 @@ static void start(struct read *read)
 	} else if (!inode->gone) {
 		const struct sight *hit = cache_hit(read->op.fs, inode);
 
-		if (hit && hit->type == SIGHT_STRING)
+		if (hit)
 			read_seen(read, hit);
 		else
 			probe_start(&read->op, looked);

@@ -307,7 +307,7 @@ void rename_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino
 	struct fs *fs = fs_of(req);
 	char *key = NULL, *to = NULL;
 	size_t key_len, to_len;
-	int error = flags & ~(unsigned)RENAME_NOREPLACE ? EINVAL : 0;
+	int error = flags & ~(unsigned)RENAME_NOREPLACE ? EINVAL : parent != new_parent ? EXDEV : 0;
 
 	if (!error)
 		error = fs_key_of_name(fs, name, false, &key, &key_len);

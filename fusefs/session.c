@@ -153,7 +153,7 @@ static bool start(struct session *session, const char *mountpoint)
 	struct fs *fs = &session->fs;
 
 	fs->mounted = fs_now();
-	fs->root = inode_alone(fs->mounted);
+	fs->root = inode_alone(KIND_ROOT, fs->mounted);
 	if (!fs->root || inode_table_init(&fs->inodes, fs->options->cache_size)) {
 		cli_error("out of memory");
 		return false;

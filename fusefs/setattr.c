@@ -29,14 +29,14 @@ struct setattr {
 	size_t size;
 };
 
-static void reply_attr(struct op *op, size_t size, bool readable)
+static void reply_attr(struct op *op, size_t size)
 {
 	fuse_req_t req = op_answer(op);
 	struct stat st;
 
 	if (!req)
 		return;
-	fs_stat(op->fs, op->inode, size, readable, &st);
+	fs_stat(op->fs, op->inode, size, &st);
 	fuse_reply_attr(req, &st, 0);
 }
 
@@ -47,7 +47,7 @@ static void resized(struct op *op, int error)
 	if (error)
 		op_error(op, error);
 	else
-		reply_attr(op, ((struct setattr *)op)->size, true);
+		reply_attr(op, ((struct setattr *)op)->size);
 }
 
 static void truncated(struct op *op, const shard_result *result)
@@ -68,7 +68,7 @@ static void truncated(struct op *op, const shard_result *result)
 	cache_wrote(op->fs, op->key, op->key_len);
 	if (op->inode->pending)
 		transaction_mirror_resize(&op->inode->pending->t, set->size);
-	reply_attr(op, set->size, true);
+	reply_attr(op, set->size);
 }
 
 static void submit_truncate(struct setattr *set)
@@ -173,12 +173,14 @@ static void looked(struct op *op, int error)
 {
 	const struct sight *sight = &op->probe.sight;
 
-	if (!error && sight->type == SIGHT_NONE)
+	if (!error && sight->kind == KIND_NONE)
 		error = ((struct setattr *)op)->path ? ENOENT : ESTALE;
+	else if (!error && sight->kind != op->inode->kind)
+		error = ESTALE;
 	if (error)
 		op_error(op, error);
 	else
-		reply_attr(op, sight->size, sight->type == SIGHT_STRING);
+		reply_attr(op, sight->size);
 }
 
 static void answer(struct setattr *set)
@@ -186,9 +188,9 @@ static void answer(struct setattr *set)
 	struct inode *inode = set->op.inode;
 
 	if (inode == set->op.fs->root)
-		reply_attr(&set->op, 0, true);
+		reply_attr(&set->op, 0);
 	else if (inode->pending && (pending_visible(inode) || inode->gone))
-		reply_attr(&set->op, buffer_size(inode->pending->t.buffer), true);
+		reply_attr(&set->op, buffer_size(inode->pending->t.buffer));
 	else if (inode->gone)
 		op_error(&set->op, ESTALE);
 	else

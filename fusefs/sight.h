@@ -10,18 +10,13 @@
 #include <stdint.h>
 
 #include "buffer.h"
-
-enum sight_type {
-	SIGHT_NONE, /* no such key */
-	SIGHT_STRING,
-	SIGHT_OTHER
-};
+#include "kind.h"
 
 struct sight {
-	enum sight_type type;
-	size_t size;          /* of a string */
+	enum kind kind;
+	size_t size;          /* of a string, or of a member */
 	bool whole;           /* start holds all of it */
-	struct buffer *start; /* the first bytes of a string, or NULL */
+	struct buffer *start; /* the first bytes of it, or NULL */
 	uint64_t at;          /* when the answer came, in ms */
 };
 

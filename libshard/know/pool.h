@@ -52,11 +52,11 @@ struct pool_reader {
 	struct arena arena; /* of all the strings */
 	struct pool_draft *draft;
 	size_t count, room;
-	bool cut; /* a syntax error hides the rest */
+	bool cut; /* the rest of the file has not been looked at */
 	bool no_memory;
 	struct pool_mistake *mistake;
 	size_t mistake_count, mistake_room;
-	size_t untold; /* mistakes above MISTAKES_MAX */
+	bool more; /* mistakes than are kept: there is no use in reading on */
 };
 
 /* ---- pool_reader.c ---- */

@@ -242,7 +242,7 @@ bool pool_address_server(struct pool_reader *reader, struct pool_draft *draft, s
 	struct address a = {reader, draft, "servers", value, line};
 	struct parts parts;
 	uint16_t port = 0;
-	unsigned weight;
+	unsigned weight = 0;
 	bool ok;
 
 	if (!cut_server(value, &parts))

@@ -50,7 +50,7 @@ static int by_name(const void *a, const void *b)
 	const shard_pool_server *x = *(const shard_pool_server *const *)a, *y = *(const shard_pool_server *const *)b;
 	int order = strcmp(x->name, y->name);
 
-	return order ? order : x < y ? -1 : 1;
+	return order ? order : x < y ? -1 : x > y;
 }
 
 static void check_names(struct pool_reader *reader, const struct pool_draft *draft)

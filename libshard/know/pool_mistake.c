@@ -114,7 +114,7 @@ void pool_mistake(struct pool_reader *reader, const struct pool_draft *pool, uns
 	va_list args;
 
 	if (reader->mistake_count == MISTAKES_MAX) {
-		reader->untold++;
+		reader->more = true;
 		return;
 	}
 	grown = pool_reader_grow(reader, reader->mistake, reader->mistake_count, &reader->mistake_room, sizeof(*grown));
@@ -160,11 +160,10 @@ char *pool_mistake_text(struct pool_reader *reader, const char *path)
 		strbuf_string(&out, " ");
 		strbuf_string(&out, reader->mistake[i].text);
 	}
-	if (reader->untold) {
+	if (reader->more) {
 		strbuf_string(&out, "\n");
 		pool_quote_all(&out, path);
-		strbuf_string(&out, ": mistakes that are not shown: ");
-		strbuf_number(&out, reader->untold);
+		strbuf_string(&out, ": there are more mistakes, which are not shown");
 	}
 	return strbuf_take(&out);
 }

@@ -16,8 +16,10 @@ struct parse {
 	const char *text;
 	size_t len;
 	yaml_parser_t parser;
-	yaml_event_t event; /* the one looked at; YAML_NO_EVENT where a syntax error ended it */
+	yaml_event_t event; /* the one looked at; YAML_NO_EVENT where there is no next one */
+	unsigned depth;
 	unsigned documents;
+	size_t end; /* the events end there, in characters */
 };
 
 static unsigned line_of(yaml_mark_t mark)
@@ -57,7 +59,6 @@ static void syntax_error(struct parse *p, const yaml_parser_t *parser)
 {
 	unsigned line = line_of(parser->problem_mark);
 
-	p->reader->cut = true;
 	if (parser->error == YAML_MEMORY_ERROR)
 		p->reader->no_memory = true;
 	else if (parser->error == YAML_READER_ERROR)
@@ -97,19 +98,51 @@ static void drop_event(struct parse *p)
 	p->yaml->event_delete(&p->event);
 }
 
-static yaml_event_type_t next(struct parse *p)
+static void cut(struct parse *p, yaml_mark_t mark)
 {
 	drop_event(p);
-	if (!p->reader->cut && !p->yaml->parser_parse(&p->parser, &p->event)) {
-		p->event.type = YAML_NO_EVENT;
-		syntax_error(p, &p->parser);
-	}
-	return p->event.type;
+	p->end = mark.index;
+	p->reader->cut = true;
 }
 
 static unsigned here(const struct parse *p)
 {
 	return line_of(p->event.start_mark);
+}
+
+/* All that is above 3 is wrong; libyaml's time grows with the depth, squared. */
+#define DEPTH_MAX 16
+
+static void count_depth(struct parse *p)
+{
+	yaml_event_type_t type = p->event.type;
+
+	if (type == YAML_MAPPING_END_EVENT || type == YAML_SEQUENCE_END_EVENT)
+		p->depth--;
+	else if (type == YAML_MAPPING_START_EVENT || type == YAML_SEQUENCE_START_EVENT)
+		p->depth++;
+	if (p->depth <= DEPTH_MAX)
+		return;
+	pool_mistake(p->reader, pool_at(p->reader, here(p)), here(p),
+		     "has a depth greater than 2: it is %u, and what follows has not been looked at", p->depth);
+	cut(p, p->event.start_mark);
+}
+
+static yaml_event_type_t next(struct parse *p)
+{
+	drop_event(p);
+	if (p->reader->cut)
+		return YAML_NO_EVENT;
+	if (!p->yaml->parser_parse(&p->parser, &p->event)) {
+		syntax_error(p, &p->parser);
+		/* What cannot be decoded has no mark of its own. */
+		cut(p, p->parser.error == YAML_READER_ERROR ? p->parser.mark : p->parser.problem_mark);
+	} else if (p->reader->more) {
+		cut(p, p->event.start_mark);
+	} else {
+		count_depth(p);
+	}
+	return p->event.type;
 }
 
 /* Goes to the last event of the node whose first is looked at. */
@@ -317,7 +350,10 @@ static void parse_tokens(struct parse *p)
 			break;
 		}
 		type = token.type;
-		check_token(p, &token);
+		if (token.start_mark.index > p->end || p->reader->more)
+			type = YAML_NO_TOKEN;
+		else
+			check_token(p, &token);
 		drop_token(p, &token);
 	} while (type != YAML_STREAM_END_TOKEN && type != YAML_NO_TOKEN);
 	p->yaml->parser_delete(&p->parser);
@@ -325,7 +361,7 @@ static void parse_tokens(struct parse *p)
 
 void pool_parse(struct pool_reader *reader, const struct pool_yaml *yaml, const char *text, size_t len)
 {
-	struct parse p = {.reader = reader, .yaml = yaml, .text = len ? text : "", .len = len};
+	struct parse p = {.reader = reader, .yaml = yaml, .text = len ? text : "", .len = len, .end = SIZE_MAX};
 
 	parse_events(&p);
 	parse_tokens(&p);

@@ -63,17 +63,21 @@ static uint32_t crc16(const unsigned char *p, size_t len)
 
 static uint32_t crc32a(const unsigned char *p, size_t len)
 {
-	/* The remainders of four bits, polynomial 0xedb88320. */
-	static const uint32_t nibble[16] = {
+	/* The remainders of a byte's lower four bits and of its upper ones, polynomial 0xedb88320. */
+	static const uint32_t lower[16] = {
+		0x00000000, 0x77073096, 0xee0e612c, 0x990951ba, 0x076dc419, 0x706af48f, 0xe963a535, 0x9e6495a3,
+		0x0edb8832, 0x79dcb8a4, 0xe0d5e91e, 0x97d2d988, 0x09b64c2b, 0x7eb17cbd, 0xe7b82d07, 0x90bf1d91,
+	};
+	static const uint32_t upper[16] = {
 		0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c,
 		0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c, 0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c,
 	};
 	uint32_t c = 0xffffffff;
 
 	for (size_t i = 0; i < len; i++) {
-		c ^= p[i];
-		c = c >> 4 ^ nibble[c & 15];
-		c = c >> 4 ^ nibble[c & 15];
+		uint32_t byte = (c ^ p[i]) & 0xff;
+
+		c = c >> 8 ^ lower[byte & 15] ^ upper[byte >> 4];
 	}
 	return ~c;
 }
@@ -166,17 +170,21 @@ static inline uint32_t rotated(uint32_t x, unsigned n)
 	return x << n | x >> (32 - n);
 }
 
-static void jenkins_mix(uint32_t s[3])
+static inline void jenkins_step(uint32_t *x, const uint32_t *y, uint32_t *z, unsigned turn)
 {
-	static const unsigned char turn[6] = {4, 6, 8, 16, 19, 4};
+	*x -= *z;
+	*x ^= rotated(*z, turn);
+	*z += *y;
+}
 
-	for (unsigned i = 0; i < 6; i++) {
-		uint32_t *x = &s[i % 3], *y = &s[(i + 1) % 3], *z = &s[(i + 2) % 3];
-
-		*x -= *z;
-		*x ^= rotated(*z, turn[i]);
-		*z += *y;
-	}
+static inline void jenkins_mix(uint32_t *a, uint32_t *b, uint32_t *c)
+{
+	jenkins_step(a, b, c, 4);
+	jenkins_step(b, c, a, 6);
+	jenkins_step(c, a, b, 8);
+	jenkins_step(a, b, c, 16);
+	jenkins_step(b, c, a, 19);
+	jenkins_step(c, a, b, 4);
 }
 
 static uint32_t jenkins_final(uint32_t a, uint32_t b, uint32_t c)
@@ -199,18 +207,19 @@ static uint32_t jenkins_final(uint32_t a, uint32_t b, uint32_t c)
 
 static uint32_t jenkins(const unsigned char *p, size_t len)
 {
-	uint32_t start = 0xdeadbeef + (uint32_t)len + 13, s[3] = {start, start, start};
+	uint32_t a = 0xdeadbeef + (uint32_t)len + 13, b = a, c = a;
 	unsigned char last[12] = {0};
 
 	for (; len > 12; p += 12, len -= 12) {
-		for (unsigned i = 0; i < 3; i++)
-			s[i] += le32(p + 4 * i);
-		jenkins_mix(s);
+		a += le32(p);
+		b += le32(p + 4);
+		c += le32(p + 8);
+		jenkins_mix(&a, &b, &c);
 	}
 	if (!len)
-		return s[2];
+		return c;
 	memcpy(last, p, len);
-	return jenkins_final(s[0] + le32(last), s[1] + le32(last + 4), s[2] + le32(last + 8));
+	return jenkins_final(a + le32(last), b + le32(last + 4), c + le32(last + 8));
 }
 
 /* ---- by kind ---- */

@@ -516,6 +516,17 @@ static void lengths_have_their_limits(void **state)
 	assert_false(is_accepted(stretched(POOL "  servers:\n   - ", 'h', 256, ":1:1\n")));
 }
 
+static void what_nests_deep_is_left_in_time(void **state)
+{
+	char *text = stretched("a: ", '[', 1 << 20, ""), *why;
+	shard_pool_file *file;
+
+	assert_int_equal(shard_pool_file_parse("f", text, strlen(text), &file, &why), SHARD_EPOOL);
+	assert_non_null(strstr(why, "has a depth greater than 2: it is 17, and what follows has not been looked at"));
+	free(text);
+	free(why);
+}
+
 static void a_file_of_nothing_but_mistakes_is_told_in_bounds(void **state)
 {
 	char *text = stretched(POOL "  servers:\n", 'x', 1200 * 5, ""), *why, *last;
@@ -525,7 +536,7 @@ static void a_file_of_nothing_but_mistakes_is_told_in_bounds(void **state)
 		memcpy(at, "   -\n", 5);
 	assert_int_equal(shard_pool_file_parse("a\nb", text, strlen(text), &file, &why), SHARD_EPOOL);
 	last = strrchr(why, '\n');
-	assert_string_equal(last, "\na\\nb: mistakes that are not shown: 200");
+	assert_string_equal(last, "\na\\nb: there are more mistakes, which are not shown");
 	assert_memory_equal(why, "a\\nb:4: pool", 12);
 	free(text);
 	free(why);
@@ -748,6 +759,7 @@ int main(void)
 		cmocka_unit_test(every_mistake_is_told_with_its_line),
 		cmocka_unit_test(a_nul_byte_is_no_yaml),
 		cmocka_unit_test(lengths_have_their_limits),
+		cmocka_unit_test(what_nests_deep_is_left_in_time),
 		cmocka_unit_test(a_file_of_nothing_but_mistakes_is_told_in_bounds),
 		cmocka_unit_test_setup_teardown(a_whole_file_is_read, make_place, remove_place),
 		cmocka_unit_test_setup_teardown(what_is_no_file_is_not_waited_for, make_place, remove_place),
