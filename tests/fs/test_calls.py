@@ -2,6 +2,7 @@
 """Every call on a mount under every refusal of a server: the right error, and before the deadline."""
 
 import contextlib
+import functools
 import json
 import os
 import subprocess
@@ -10,7 +11,7 @@ import time
 import unittest
 
 import calls
-from fslib import Mount
+import fslib
 from shardtest import Cluster, Server, wait_until
 
 TIMEOUT_MS = 600
@@ -18,6 +19,9 @@ GRACE = 2.0
 
 LOOKS = {"stat", "ls", "statfs", "read", "getxattr", "open_read", "open_stat"}
 CHANGES = set(calls.CALLS) - LOOKS
+
+# Of what is cached no server is asked.
+Mount = functools.partial(fslib.Mount, options="cache=off")
 
 
 # ---- what servers may do, and what their clients hear of it ----

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What programs are told when servers refuse, die, or do not answer: the right error, in time, and never a hang."""
 
+import functools
 import os
 import signal
 import subprocess
@@ -8,12 +9,16 @@ import sys
 import time
 import unittest
 
-from fslib import Mount, run
+import fslib
+from fslib import run
 from shardtest import Cluster, Server, wait_until
 
 TIMEOUT_MS = 1500
 TIMEOUT = TIMEOUT_MS / 1000
 GRACE = 1.5  # for starting programs on a busy machine
+
+# Of what is cached no server is asked.
+Mount = functools.partial(fslib.Mount, options="cache=off")
 
 
 class Errors(unittest.TestCase):

@@ -2,6 +2,7 @@
 """Every wait ends: by a signal at once, by the deadline, by an unmount; whatever the servers do."""
 
 import contextlib
+import functools
 import os
 import signal
 import subprocess
@@ -9,7 +10,8 @@ import sys
 import time
 import unittest
 
-from fslib import SHARDFS, Mount, detach, mounts, run
+import fslib
+from fslib import SHARDFS, detach, mounts, run
 from shardtest import Cluster, wait_until
 
 # What is done beforehand, when all is well, and what has to wait for a server then. K: a key of the node that is
@@ -63,6 +65,9 @@ except OSError as error:
     said = errno.errorcode[error.errno]
 print(said, time.monotonic() - start, flush=True)
 """
+
+# Of what is cached no server is asked.
+Mount = functools.partial(fslib.Mount, options="cache=off")
 
 
 class Program:
