@@ -748,8 +748,9 @@ class Model:
             self.stored[key] = got
             self.maybe[key] = states[first + 1 :]
             for inodes in self.inodes:
-                if first and key in inodes and inodes[key].transaction:
-                    inodes[key].transaction.absent = False
+                t = inodes[key].transaction if key in inodes else None
+                if first and t and t.has_data:  # it is one that stored something
+                    t.absent = False
 
     def outside(self):
         """Another client changes a key."""
