@@ -35,6 +35,8 @@
 
 struct dir;
 struct handle;
+struct members;
+struct feed;
 
 struct fs {
 	const struct options *options;
@@ -44,6 +46,8 @@ struct fs {
 	struct inode *root;
 	struct handle *handles; /* all open files */
 	struct dir *dirs;       /* all open listings */
+	struct members *members; /* the same, of directories of members */
+	struct feed *feeds;     /* all open %push and %log */
 	struct pending *scratch; /* those that are kept in memory */
 	struct timespec mounted;
 	unsigned commits;       /* SETs under way for transactions */

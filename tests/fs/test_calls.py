@@ -92,7 +92,7 @@ def every(names, error):
 # Without a word about a call, it works.
 SERVERS = {
     # RENAME takes no memory; nor does what is removed.
-    out_of_memory: every(CHANGES - {"unlink", "rename", "setxattr"}, "ENOSPC"),
+    out_of_memory: every(CHANGES - {"unlink", "rename", "move", "setxattr"}, "ENOSPC"),
     becomes_a_replica: every(CHANGES, "EROFS"),
     # A replica refuses writes before it thinks of its master.
     has_lost_its_master: {name: {"ETIMEDOUT"} if name in LOOKS else {"ETIMEDOUT", "EROFS"} for name in calls.CALLS}
@@ -113,8 +113,11 @@ SERVERS = {
     | every(("open_read", "open_in_place", "open_shorten"), "ESTALE")
     # What was loaded is still shown. What is appended may begin a new file, what was truncated is written anew.
     | {"open_stat": {"ok", "ESTALE"}, "open_append": {"ok", "ESTALE"}},
-    has_lists: every(("read", "overwrite", "empty", "append", "in_place", "truncate"), "EACCES")
-    | {"shorten": {"EACCES", "ESTALE"}, "lengthen": {"EACCES", "ESTALE"}, "open_stat": {"ok", "ESTALE"}}
+    # They are directories.
+    has_lists: every(
+        ("read", "overwrite", "empty", "append", "in_place", "truncate", "shorten", "lengthen", "unlink"), "EISDIR"
+    )
+    | {"open_stat": {"ok", "ESTALE"}}
     | every(("open_read", "open_append", "open_in_place", "open_shorten"), "ESTALE"),
 }
 
