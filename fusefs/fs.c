@@ -38,11 +38,13 @@ fuse_ino_t fs_ino(const struct fs *fs, const struct inode *inode)
 
 static mode_t mode_of(const struct fs *fs, const struct inode *inode)
 {
-	bool is_dir = inode->kind == KIND_ROOT;
+	bool is_dir = kind_is_dir(inode->kind);
 	mode_t type = is_dir ? S_IFDIR : S_IFREG;
 
-	if (inode->kind == KIND_OTHER || kind_is_typed(inode->kind))
+	if (inode->kind == KIND_OTHER)
 		return type;
+	if (inode->kind == KIND_PUSH)
+		return type | (0222 & ~fs->options->umask);
 	if (inode->has_mode)
 		return type | inode->mode;
 	return type | ((is_dir ? 0777 : 0666) & ~fs->options->umask);
@@ -54,7 +56,7 @@ void fs_stat(const struct fs *fs, const struct inode *inode, size_t size, struct
 		.st_ino = inode == fs->root ? FUSE_ROOT_ID : fs_number(inode->hash),
 		.st_mode = mode_of(fs, inode),
 		.st_nlink = inode->gone                ? 0
-			    : inode->kind == KIND_ROOT ? 2
+			    : kind_is_dir(inode->kind) ? 2
 						       : 1,
 		.st_uid = fs->options->uid,
 		.st_gid = fs->options->gid,

@@ -36,6 +36,8 @@
 
 struct dir;
 struct handle;
+struct members;
+struct feed;
 
 struct fs {
 	const struct options *options;
@@ -46,6 +48,8 @@ struct fs {
 	struct inode *root;
 	struct handle *handles; /* all open files */
 	struct dir *dirs;       /* all open listings */
+	struct members *members; /* the same, of directories of members */
+	struct feed *feeds;     /* all open %push and %log */
 	struct pending *scratch; /* those that are kept in memory */
 	struct timespec mounted;
 	unsigned commits;       /* SETs under way for transactions */

@@ -140,9 +140,19 @@ struct inode *inode_find_hashed(const struct inode_table *table, const struct na
 	return inode;
 }
 
+/* Some programs remove files in the order of their numbers: the last element of a list has to go first. */
+uint64_t inode_member_hash(const struct inode *parent, const char *member, size_t member_len)
+{
+	const uint64_t last = (UINT64_C(1) << 40) - 1;
+
+	if (parent->kind == KIND_LIST && member[0] != '%')
+		return (parent->hash | last) - strtoull(member, NULL, 10);
+	return name_hash_member(parent->hash, member, member_len);
+}
+
 struct inode *inode_find_member(const struct inode *parent, const char *member, size_t member_len)
 {
-	uint64_t hash = name_hash_member(parent->hash, member, member_len);
+	uint64_t hash = inode_member_hash(parent, member, member_len);
 	struct inode *inode = *bucket_of(parent->table, hash);
 
 	while (inode && (inode->gone || inode->parent != parent || inode->hash != hash ||
@@ -215,7 +225,7 @@ struct inode *inode_get_member(struct inode *parent, enum kind kind, const char 
 	}
 	inode->member_len = member_len;
 	join_parent(inode, parent);
-	inode->hash = name_hash_member(parent->hash, member, member_len);
+	inode->hash = inode_member_hash(parent, member, member_len);
 	inode->gone = parent->gone;
 	inode->table = parent->table;
 	insert(parent->table, inode);
@@ -283,7 +293,7 @@ int inode_rename(struct inode *inode, const char *key, size_t key_len)
 	for (struct inode *child = inode->children; child; child = child->older_sibling) {
 		child->key = copy;
 		child->key_len = key_len;
-		rehash(child, name_hash_member(inode->hash, child->member, child->member_len));
+		rehash(child, inode_member_hash(inode, child->member, child->member_len));
 	}
 	return 0;
 }
@@ -301,7 +311,7 @@ int inode_rename_member(struct inode *inode, const char *member, size_t member_l
 	inode->member = copy;
 	inode->member_len = member_len;
 	inode->gone = false;
-	rehash(inode, name_hash_member(inode->parent->hash, member, member_len));
+	rehash(inode, inode_member_hash(inode->parent, member, member_len));
 	return 0;
 }
 

@@ -22,6 +22,7 @@
 #include "sight.h"
 
 struct handle;
+struct log;
 struct pending;
 struct inode_table;
 
@@ -37,6 +38,7 @@ struct inode {
 	size_t member_len;
 	struct inode *children; /* of a directory: those of its members that have inodes */
 	struct inode *older_sibling, *newer_sibling;
+	struct log *log;  /* of a stream's entries, while they are open for reading; or NULL */
 	bool kept;        /* an empty directory: there is no key, it is in the memory of this mount alone */
 	uint64_t lookups; /* what the kernel will FORGET */
 	unsigned holds;
@@ -79,6 +81,8 @@ void inode_table_finish(struct inode_table *table); /* frees all inodes, held or
 struct inode *inode_find(const struct inode_table *table, const char *key, size_t key_len);
 struct inode *inode_find_hashed(const struct inode_table *table, const struct name *name);
 
+/* Its hash in its directory: what inode numbers are made of. */
+uint64_t inode_member_hash(const struct inode *parent, const char *member, size_t member_len);
 struct inode *inode_find_member(const struct inode *parent, const char *member, size_t member_len);
 
 /*

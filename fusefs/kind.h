@@ -19,6 +19,7 @@ enum kind {
 	KIND_OTHER,  /* a key of a type that we do not know: a file that cannot be opened */
 	KIND_ROOT,   /* the directory of all keys */
 	KIND_MEMBER, /* a file in a key that is a directory */
+	KIND_TOKEN,  /* the same, of a set: always empty */
 	KIND_PUSH,   /* what is written to it is appended to a list */
 	KIND_LOG,    /* the entries of a stream */
 	KIND_COUNT
@@ -32,6 +33,12 @@ static inline bool kind_is_typed(enum kind kind)
 static inline bool kind_is_dir(enum kind kind)
 {
 	return kind == KIND_ROOT || kind_is_typed(kind);
+}
+
+/* Whether a file of this kind has bytes that can be written anywhere. */
+static inline bool kind_has_value(enum kind kind)
+{
+	return kind == KIND_STRING || kind == KIND_MEMBER;
 }
 
 /* Of a key, by what TYPE says. */

@@ -8,7 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "log.h"
 #include "longname.h"
+#include "members.h"
+#include "type.h"
 
 void lookup_entry(const struct fs *fs, const struct inode *inode, size_t size, struct fuse_entry_param *entry)
 {
@@ -56,13 +59,29 @@ static int failed_just_now(struct op *op)
 	return failure->hash == hash && fs_now_ms() - failure->at <= FS_FAILED_MS ? failure->error : 0;
 }
 
+static struct inode *find(struct op *op)
+{
+	return op->member ? inode_find_member(op->inode, op->member, op->member_len)
+			  : inode_find(&op->fs->inodes, op->key, op->key_len);
+}
+
+static struct inode *get(struct op *op, enum kind kind)
+{
+	return op->member ? inode_get_member(op->inode, kind, op->member, op->member_len, op->fs->mounted)
+			  : inode_get(&op->fs->inodes, kind, op->key, op->key_len, op->fs->mounted);
+}
+
 static void miss(struct op *op, int error)
 {
 	remember_failure(op, error);
-	struct inode *inode = error ? NULL : inode_find(&op->fs->inodes, op->key, op->key_len);
+	struct inode *inode = error ? NULL : find(op);
 
 	if (inode && pending_visible(inode)) {
 		reply_pending_entry(op, inode);
+		return;
+	}
+	if (inode && inode->kept) {
+		reply_entry(op, inode, 0);
 		return;
 	}
 	if (inode)
@@ -78,33 +97,31 @@ static void looked(struct op *op, int error)
 		miss(op, error);
 		return;
 	}
-	struct inode *inode = inode_find(&op->fs->inodes, op->key, op->key_len);
+	struct inode *inode = find(op);
 	if (inode && pending_visible(inode)) {
 		reply_pending_entry(op, inode);
 		return;
 	}
-	inode = inode_get(&op->fs->inodes, sight->kind, op->key, op->key_len, op->fs->mounted);
+	inode = get(op, sight->kind);
 	if (!inode) {
 		op_error(op, ENOMEM);
 		return;
 	}
+	inode->kept = false;
 	inode_saw(inode, sight, fs_now());
 	cache_keep(op, inode);
 	reply_entry(op, inode, sight->size);
 	inode_drop(inode);
 }
 
-static void look_up_key(fuse_req_t req, const char *key, size_t key_len)
+static void look_up(struct op *op, struct inode *inode)
 {
-	struct inode *inode = inode_find(&fs_of(req)->inodes, key, key_len);
-	const struct sight *hit = inode && !pending_visible(inode) ? cache_hit(fs_of(req), inode) : NULL;
-	struct op *op = op_create(req, sizeof(*op), NULL, key, key_len);
-
-	if (!op)
-		return;
+	bool pending = inode && pending_visible(inode);
+	const struct sight *hit = inode && !pending ? cache_hit(op->fs, inode) : NULL;
 	int error = failed_just_now(op);
+
 	probe_expect(&op->probe, inode);
-	if (inode && pending_visible(inode))
+	if (pending)
 		reply_pending_entry(op, inode);
 	else if (hit)
 		reply_entry(op, inode, hit->size);
@@ -113,6 +130,15 @@ static void look_up_key(fuse_req_t req, const char *key, size_t key_len)
 	else
 		probe_start(op, looked);
 	op_drop(op);
+}
+
+static void look_up_key(fuse_req_t req, const char *key, size_t key_len)
+{
+	struct inode *inode = inode_find(&fs_of(req)->inodes, key, key_len);
+	struct op *op = op_create(req, sizeof(*op), NULL, key, key_len);
+
+	if (op)
+		look_up(op, inode);
 }
 
 void lookup_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -132,6 +158,58 @@ void lookup_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	else
 		fuse_reply_err(req, ENOENT);
 	free(key);
+}
+
+/* ---- in a directory of members ---- */
+
+/* What is always there. */
+static void reply_special(fuse_req_t req, struct inode *dir, enum kind kind, const char *name)
+{
+	struct fs *fs = fs_of(req);
+	struct inode *inode = inode_get_member(dir, kind, name, strlen(name), fs->mounted);
+	struct op *op = inode ? op_create(req, sizeof(*op), inode, NULL, 0) : NULL;
+
+	if (!inode)
+		fuse_reply_err(req, ENOMEM);
+	if (op) {
+		reply_entry(op, inode, log_size(inode));
+		op_drop(op);
+	}
+	inode_drop(inode);
+}
+
+static void look_up_member(fuse_req_t req, struct inode *dir, const char *member, size_t len)
+{
+	struct inode *inode = inode_find_member(dir, member, len);
+	struct op *op = op_create_in(req, sizeof(*op), dir, member, len);
+
+	if (op)
+		look_up(op, inode);
+}
+
+void lookup_member(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct inode *dir = fs_inode(fs_of(req), parent);
+	size_t len = strlen(name);
+	char *member = malloc(len + 1);
+
+	if (!member) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	struct name decoded = name_decode(name, len, member);
+	enum kind kind = type_kind_of(type_of(dir->kind), name, &decoded, member);
+	if (dir->gone)
+		fuse_reply_err(req, ENOENT);
+	else if (decoded.kind == NAME_HASHED && type_of(dir->kind)->scan)
+		members_find_hashed(req, dir, &decoded, look_up_member);
+	else if (kind == KIND_PUSH || kind == KIND_LOG)
+		reply_special(req, dir, kind, name);
+	else if (kind == KIND_NONE)
+		fuse_reply_err(req, ENOENT);
+	else
+		look_up_member(req, dir, member, decoded.key_len);
+	free(member);
 }
 
 void lookup_forget(fuse_req_t req, fuse_ino_t ino, uint64_t lookups)
@@ -179,6 +257,8 @@ static void attr_came(struct op *op, int error)
 
 	if (error) {
 		op_error(op, error);
+	} else if (sight->kind == KIND_NONE && op->inode->kept) {
+		reply_attr(op, 0);
 	} else if (sight->kind == KIND_NONE || op->inode->gone) {
 		if (!op->inode->gone)
 			inode_missed(op->inode, fs_now());
@@ -187,6 +267,7 @@ static void attr_came(struct op *op, int error)
 		inode_leave(op->inode);
 		op_error(op, ESTALE);
 	} else {
+		op->inode->kept = false;
 		inode_saw(op->inode, sight, fs_now());
 		cache_keep(op, op->inode);
 		if (sight->kind == KIND_STRING)
@@ -224,6 +305,6 @@ void lookup_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 	if (!op)
 		return;
-	get_attr(op, ino == FUSE_ROOT_ID ? NULL : handle_of(fi));
+	get_attr(op, kind_is_dir(op->inode->kind) ? NULL : handle_of(fi));
 	op_drop(op);
 }

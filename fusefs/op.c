@@ -21,15 +21,19 @@ static void interrupted(fuse_req_t req, void *data)
 	op_drop(op);
 }
 
-void *op_create(fuse_req_t req, size_t size, struct inode *inode, const char *key, size_t key_len)
+static char *place(char *at, const char *bytes, size_t len)
 {
-	if (inode && !key) {
-		key = inode->key;
-		key_len = inode->key_len;
-	}
+	if (len)
+		memcpy(at, bytes, len);
+	return at;
+}
+
+static void *create(fuse_req_t req, size_t size, struct inode *inode, const char *key, size_t key_len,
+		    const char *member, size_t member_len)
+{
 	/* libfuse must not call interrupted() from within fuse_req_interrupt_func(): the answer frees the request. */
 	bool late = fuse_req_interrupted(req);
-	struct op *op = late ? NULL : calloc(1, size + key_len + 1);
+	struct op *op = late ? NULL : calloc(1, size + key_len + 1 + member_len + 1);
 	if (!op) {
 		fuse_reply_err(req, late ? EINTR : ENOMEM);
 		return NULL;
@@ -39,12 +43,25 @@ void *op_create(fuse_req_t req, size_t size, struct inode *inode, const char *ke
 	op->holds = 1;
 	op->began = fs_now_ms();
 	op->inode = inode ? inode_hold(inode) : NULL;
-	op->key = (char *)op + size;
+	op->key = place((char *)op + size, key, key_len);
 	op->key_len = key_len;
-	if (key_len)
-		memcpy(op->key, key, key_len);
+	if (member)
+		op->member = place(op->key + key_len + 1, member, member_len);
+	op->member_len = member_len;
 	fuse_req_interrupt_func(req, interrupted, op);
 	return op;
+}
+
+void *op_create(fuse_req_t req, size_t size, struct inode *inode, const char *key, size_t key_len)
+{
+	if (!inode || key)
+		return create(req, size, inode, key, key_len, NULL, 0);
+	return create(req, size, inode, inode->key, inode->key_len, inode->member, inode->member_len);
+}
+
+void *op_create_in(fuse_req_t req, size_t size, struct inode *dir, const char *member, size_t member_len)
+{
+	return create(req, size, dir, dir->key, dir->key_len, member, member_len);
 }
 
 struct op *op_hold(struct op *op)
@@ -95,6 +112,11 @@ void words_text(struct words *words, const char *text)
 void words_key(struct words *words, const struct op *op)
 {
 	words_add(words, op->key, op->key_len);
+}
+
+void words_member(struct words *words, const struct op *op)
+{
+	words_add(words, op->member, op->member_len);
 }
 
 static void called_back(void *ctx, const shard_result *result)
@@ -155,6 +177,14 @@ bool op_submit(struct op *op, const struct words *words, const shard_call *how, 
 	}
 	return submitted(call, shard_submit(op->fs->client, words->count, words->word, words->len, how, called_back,
 					    call, &call->request));
+}
+
+bool op_submit_many(struct op *op, int count, const char *const word[], const size_t len[], op_step step)
+{
+	struct op_call *call = free_call(op, step);
+	shard_call how = {.timeout_ms = left(op)};
+
+	return submitted(call, shard_submit(op->fs->client, count, word, len, &how, called_back, call, &call->request));
 }
 
 bool op_submit_multi(struct op *op, size_t count, const struct words *words, op_step step)

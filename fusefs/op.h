@@ -35,6 +35,8 @@ struct op {
 	struct inode *inode; /* held; or NULL */
 	char *key;           /* of its own */
 	size_t key_len;
+	char *member; /* of the key, of its own; or NULL */
+	size_t member_len;
 	struct probe probe;
 	void (*finish)(struct op *op); /* frees what a larger struct holds; or NULL */
 };
@@ -44,6 +46,9 @@ struct op {
  * copied; with INODE and KEY NULL, its key. NULL: REQ has been answered.
  */
 void *op_create(fuse_req_t req, size_t size, struct inode *inode, const char *key, size_t key_len);
+
+/* The same for a member of the directory DIR that need not have an inode: the op's inode is DIR. */
+void *op_create_in(fuse_req_t req, size_t size, struct inode *dir, const char *member, size_t member_len);
 struct op *op_hold(struct op *op);
 void op_drop(struct op *op);
 
@@ -60,6 +65,7 @@ struct words {
 void words_add(struct words *words, const char *word, size_t len);
 void words_text(struct words *words, const char *text);
 void words_key(struct words *words, const struct op *op);
+void words_member(struct words *words, const struct op *op);
 
 /*
  * Submits; STEP is called in a later tick. Returns false where that is
@@ -67,6 +73,7 @@ void words_key(struct words *words, const struct op *op);
  * commands of an op share one deadline, unless HOW has one.
  */
 bool op_submit(struct op *op, const struct words *words, const shard_call *how, op_step step);
+bool op_submit_many(struct op *op, int count, const char *const word[], const size_t len[], op_step step);
 bool op_submit_multi(struct op *op, size_t count, const struct words *words, op_step step);
 
 /* The same for a command of two words, the name and the op's key. */

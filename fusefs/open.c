@@ -56,7 +56,7 @@ static void open_known(fuse_req_t req, struct inode *inode, const struct sight *
 	struct handle *handle = make_handle(req, inode, fi->flags);
 	int error = handle ? 0 : ENOMEM;
 
-	if (!error && writes(fi->flags) && (fi->flags & O_TRUNC))
+	if (!error && writes(fi->flags) && (fi->flags & O_TRUNC) && kind_has_value(inode->kind))
 		error = handle_begin(handle, TRANSACTION_OPENED);
 	else if (!error && sight)
 		handle_saw(handle, sight);
@@ -74,7 +74,7 @@ static int why_not(const struct inode *inode, const struct sight *sight)
 {
 	if (sight->kind == KIND_NONE || sight->kind != inode->kind)
 		return ESTALE;
-	return sight->kind == KIND_STRING ? 0 : EACCES;
+	return sight->kind == KIND_OTHER ? EACCES : 0;
 }
 
 static void looked(struct op *op, int error)
@@ -130,14 +130,14 @@ void open_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 /* ---- CREATE ---- */
 
-static void created(fuse_req_t req, struct inode *inode, enum transaction_origin origin, struct fuse_file_info *fi)
+void open_created(fuse_req_t req, struct inode *inode, enum transaction_origin origin, struct fuse_file_info *fi)
 {
 	struct fs *fs = fs_of(req);
 	struct handle *handle = make_handle(req, inode, fi->flags);
 	struct fuse_entry_param entry;
 	int error = handle ? 0 : ENOMEM;
 
-	if (!error && writes(fi->flags))
+	if (!error && writes(fi->flags) && kind_has_value(inode->kind))
 		error = handle_begin(handle, origin);
 	if (error) {
 		if (handle)
@@ -145,7 +145,8 @@ static void created(fuse_req_t req, struct inode *inode, enum transaction_origin
 		fuse_reply_err(req, error);
 		return;
 	}
-	fs->root->mtime = fs->root->ctime = fs_now();
+	struct inode *dir = inode->parent ? inode->parent : fs->root;
+	dir->mtime = dir->ctime = fs_now();
 	set_modes(fi, handle);
 	lookup_entry(fs, inode, 0, &entry);
 	inode->lookups++;
@@ -180,7 +181,7 @@ static void exclusive_came(struct op *op, const shard_result *result)
 	inode_wrote(inode, fs_now());
 	cache_wrote(op->fs, op->key, op->key_len);
 	if (op->req && create->open) {
-		created(op_answer(op), inode, TRANSACTION_STORED, &create->fi);
+		open_created(op_answer(op), inode, TRANSACTION_STORED, &create->fi);
 	} else if (op->req) {
 		struct fuse_entry_param entry;
 		lookup_entry(op->fs, inode, 0, &entry);
@@ -208,7 +209,7 @@ static void scratch_came(struct op *op, const shard_result *result)
 		op_error(op, ENOMEM);
 	if (!inode || !op->req)
 		return;
-	created(op_answer(op), inode, TRANSACTION_STORED, &create->fi);
+	open_created(op_answer(op), inode, TRANSACTION_STORED, &create->fi);
 	if (inode->pending && !inode->scratch)
 		scratch_keep(fs, inode);
 	inode_drop(inode);
@@ -255,7 +256,7 @@ static void create_later(fuse_req_t req, const char *key, size_t key_len, struct
 		fuse_reply_err(req, ENOMEM);
 		return;
 	}
-	created(req, inode, truncates ? TRANSACTION_OPENED : TRANSACTION_CREATED, fi);
+	open_created(req, inode, truncates ? TRANSACTION_OPENED : TRANSACTION_CREATED, fi);
 	inode_drop(inode);
 }
 

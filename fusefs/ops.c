@@ -46,6 +46,8 @@ static const struct fuse_lowlevel_ops root_ops = {
 	.create = open_create,
 	.mknod = open_mknod,
 	.unlink = remove_unlink,
+	.mkdir = mkdir_mkdir,
+	.rmdir = mkdir_rmdir,
 	.rename = rename_rename,
 	.opendir = dir_opendir,
 	.readdir = dir_readdir,
@@ -71,9 +73,52 @@ static const struct fuse_lowlevel_ops key_ops = {
 	.removexattr = xattr_remove,
 };
 
+/* A key that is a directory. */
+static const struct fuse_lowlevel_ops typed_ops = {
+	.lookup = lookup_member,
+	.getattr = lookup_getattr,
+	.setattr = setattr_setattr,
+	.create = member_create,
+	.mknod = member_mknod,
+	.unlink = member_unlink,
+	.rename = member_rename,
+	.opendir = members_opendir,
+	.readdir = members_readdir,
+	.readdirplus = members_readdirplus,
+	.releasedir = members_releasedir,
+	.getxattr = xattr_get,
+	.setxattr = xattr_set,
+	.removexattr = xattr_remove,
+};
+
+static const struct fuse_lowlevel_ops member_ops = {
+	.getattr = lookup_getattr,
+	.setattr = setattr_setattr,
+	.open = open_open,
+	.release = open_release,
+	.read = read_read,
+	.write = write_write,
+	.flush = write_flush,
+	.fsync = write_fsync,
+	.getxattr = xattr_none,
+};
+
+static const struct fuse_lowlevel_ops feed_ops = {
+	.getattr = feed_getattr,
+	.setattr = feed_setattr,
+	.open = feed_open,
+	.release = feed_release,
+	.read = feed_read,
+	.write = feed_write,
+	.flush = feed_flush,
+	.fsync = feed_fsync,
+	.getxattr = xattr_none,
+};
+
 static const struct fuse_lowlevel_ops *const ops_of_kind[KIND_COUNT] = {
-	[KIND_STRING] = &key_ops, [KIND_HASH] = &key_ops,   [KIND_LIST] = &key_ops,  [KIND_SET] = &key_ops,
-	[KIND_ZSET] = &key_ops,   [KIND_STREAM] = &key_ops, [KIND_OTHER] = &key_ops, [KIND_ROOT] = &root_ops,
+	[KIND_STRING] = &key_ops,    [KIND_HASH] = &typed_ops,   [KIND_LIST] = &typed_ops, [KIND_SET] = &typed_ops,
+	[KIND_ZSET] = &typed_ops,    [KIND_STREAM] = &typed_ops, [KIND_OTHER] = &key_ops,  [KIND_ROOT] = &root_ops,
+	[KIND_MEMBER] = &member_ops, [KIND_TOKEN] = &member_ops, [KIND_PUSH] = &feed_ops,  [KIND_LOG] = &feed_ops,
 };
 
 static const struct fuse_lowlevel_ops *ops_of(fuse_req_t req, fuse_ino_t ino)

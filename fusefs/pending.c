@@ -7,6 +7,7 @@
 
 #include "errors.h"
 #include "handle.h"
+#include "type.h"
 
 #define OWN_MIN ((size_t)1 << 20) /* what is larger goes by a connection of its own */
 #define PATIENCE_MS 1000          /* at first, for what costs much to store at each pause */
@@ -288,6 +289,14 @@ static void submit_over(struct pending *pending)
 {
 	struct words words = {0};
 
+	if (pending->inode->parent) {
+		type_words(&words, TYPE_RANGE, pending->inode->parent, pending->inode->member,
+			   pending->inode->member_len);
+		words_text(&words, "0");
+		words_text(&words, "");
+		submit_value(pending, &words, 6, range_set);
+		return;
+	}
 	words_text(&words, "SETRANGE");
 	words_add(&words, pending->inode->key, pending->inode->key_len);
 	words_text(&words, "0");
@@ -297,12 +306,20 @@ static void submit_over(struct pending *pending)
 
 static void submit(struct pending *pending);
 
+/* Whether the file that was to be made was made by someone else. */
+static bool was_there(const struct pending *pending, const shard_reply *reply)
+{
+	if (!pending->inode->parent)
+		return reply->type == SHARD_REPLY_NIL;
+	return pending->t.absent && reply->type == SHARD_REPLY_INTEGER && !reply->integer;
+}
+
 static void set_came(void *ctx, const shard_result *result)
 {
 	struct pending *pending = ctx;
 	int error = errors_of_result(result);
 
-	pending->foreign = !error && result->reply->type == SHARD_REPLY_NIL;
+	pending->foreign = !error && was_there(pending, result->reply);
 	if (pending->foreign && buffer_size(pending->t.buffer)) {
 		transaction_begin(&pending->t); /* with what was written meanwhile */
 		submit(pending);
@@ -320,6 +337,23 @@ void pending_add_ttl(const struct options *options, struct words *words, char se
 		words_text(words, "EX");
 		words_text(words, seconds);
 	}
+}
+
+static void submit_member(struct pending *pending)
+{
+	const struct inode *inode = pending->inode, *dir = inode->parent;
+	const struct type *type = type_of(dir->kind);
+	struct words words = {0};
+
+	if (type->set && !pending->t.absent) {
+		words_text(&words, type->set);
+		words_add(&words, dir->key, dir->key_len);
+		words_add(&words, inode->member, inode->member_len);
+	} else {
+		type_words(&words, pending->t.absent ? TYPE_MAKE : TYPE_SET, dir, inode->member, inode->member_len);
+	}
+	words_text(&words, "");
+	submit_value(pending, &words, words.count - 1, set_came);
 }
 
 static void submit_set(struct pending *pending)
@@ -342,6 +376,8 @@ static void submit(struct pending *pending)
 	pending->sent = buffer_ref(pending->t.buffer);
 	if (pending->foreign)
 		submit_over(pending);
+	else if (pending->inode->parent)
+		submit_member(pending);
 	else
 		submit_set(pending);
 }

@@ -5,6 +5,7 @@
 
 #include "errors.h"
 #include "op.h"
+#include "type.h"
 
 /* The commands are not atomic; a key that changes between them again and again is given up. */
 #define TRIES 5
@@ -163,6 +164,12 @@ void probe_start(struct op *op, void (*done)(struct op *op, int error))
 {
 	op->probe.done = done;
 	op->probe.tries = 0;
+	if (op->member) {
+		if (op->inode->parent)
+			inode_stale(op->inode);
+		type_look(op);
+		return;
+	}
 	if (op->inode) {
 		inode_stale(op->inode);
 		probe_expect(&op->probe, op->inode);

@@ -32,7 +32,7 @@ struct probe {
 void probe_expect(struct probe *probe, const struct inode *inode);
 
 /*
- * Looks at the op's key. DONE gets an errno, or 0 and op->probe.sight, also
+ * Looks at the op's key, or its member. DONE gets an errno, or 0 and op->probe.sight, also
  * when there is no such key. Where the op cannot even submit, it has been
  * answered, and DONE is not called.
  */

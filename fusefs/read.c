@@ -11,6 +11,7 @@
 
 #include "errors.h"
 #include "load.h"
+#include "type.h"
 
 /* Up to here a value is loaded whole, so that a reader sees one version whatever happens. */
 #define LOAD_MAX ((size_t)4 << 20)
@@ -82,7 +83,8 @@ static void value_came(struct op *op, const shard_result *result)
 		op_error(op, ESTALE);
 		return;
 	}
-	struct buffer *value = buffer_create(result->reply->str, result->reply->len);
+	struct buffer *value = op->member ? type_value(type_of_op(op), result->reply)
+					  : buffer_create(result->reply->str, result->reply->len);
 	if (!value) {
 		op_error(op, ENOMEM);
 		return;
@@ -316,12 +318,32 @@ static void read_gone(struct read *read)
 		op_error(&read->op, ESTALE);
 }
 
+/* A member is always loaded whole. */
+static void read_member(struct read *read)
+{
+	struct handle *handle = read->handle;
+	struct words words = {0};
+
+	if (handle->inode->kind == KIND_TOKEN) {
+		reply_end(read);
+	} else if (handle->now.value && !(handle->writes && handle->now.changes != handle->inode->changes)) {
+		reply_version(read);
+	} else {
+		words_text(&words, type_of_op(&read->op)->get);
+		words_key(&words, &read->op);
+		words_member(&words, &read->op);
+		op_submit(&read->op, &words, NULL, value_came);
+	}
+}
+
 static void read_known(struct read *read)
 {
 	struct handle *handle = read->handle;
 
 	if (handle->inode->gone)
 		read_gone(read);
+	else if (read->op.member)
+		read_member(read);
 	else if (handle->writes && handle->now.changes != handle->inode->changes)
 		submit_range(read); /* it sees its own writes */
 	else if (follow_wanted(read))
@@ -347,7 +369,7 @@ static void looked(struct op *op, int error)
 	struct read *read = (struct read *)op;
 	const struct sight *sight = &op->probe.sight;
 
-	if (!error && sight->kind != KIND_STRING)
+	if (!error && sight->kind != op->inode->kind)
 		error = ESTALE;
 	if (error) {
 		op_error(op, error);

@@ -12,6 +12,7 @@
 
 #include <shard/slot.h>
 
+#include "errors.h"
 #include "scratch.h"
 
 #define COPIES 4
@@ -36,11 +37,16 @@ static const char remove_script[] = "local value = redis.call('DUMP', KEYS[1])\n
 struct renaming {
 	struct op op;         /* its key is the source, its inode the source's */
 	struct inode *target; /* held; or NULL */
+	bool target_kept;
 	char *to;
 	size_t to_len;
 	bool replace;
+	bool noreplace; /* the caller says so */
+	bool dir;       /* the source is one: it replaces nothing but an empty one, which is no key */
 	bool done;
 	unsigned copies;
+	unsigned unpublished; /* members of the source whose values are being stored */
+	int error;            /* of one of these */
 	char digest[41];
 	struct buffer *sent; /* a scratch file's value; or NULL */
 };
@@ -49,11 +55,18 @@ static void finish(struct op *op)
 {
 	struct renaming *renaming = (struct renaming *)op;
 
-	if (renaming->target && !renaming->done)
+	if (renaming->target && !renaming->done) {
 		inode_return(renaming->target);
+		renaming->target->kept = renaming->target_kept;
+	}
 	inode_drop(renaming->target);
 	buffer_unref(renaming->sent);
 	free(renaming->to);
+}
+
+static void fail(struct renaming *renaming, int error)
+{
+	op_error(&renaming->op, error == EEXIST && renaming->dir && !renaming->noreplace ? ENOTEMPTY : error);
 }
 
 static void succeed(struct renaming *renaming)
@@ -75,16 +88,48 @@ static void succeed(struct renaming *renaming)
 	op_error(op, 0);
 }
 
+/* ---- an empty directory: there is no key to be renamed ---- */
+
+static bool is_kept(const struct op *op)
+{
+	return op->inode && op->inode->kept;
+}
+
+static void target_looked(struct op *op, const shard_result *result)
+{
+	struct renaming *renaming = (struct renaming *)op;
+
+	if (op_failed(op, result))
+		return;
+	if (result->reply->type != SHARD_REPLY_INTEGER || result->reply->integer)
+		fail(renaming, EEXIST);
+	else
+		succeed(renaming);
+}
+
+static void rename_kept(struct renaming *renaming)
+{
+	struct words words = {0};
+
+	words_text(&words, "EXISTS");
+	words_add(&words, renaming->to, renaming->to_len);
+	op_submit(&renaming->op, &words, NULL, target_looked);
+}
+
 /* ---- within a slot ---- */
 
 static void renamed(struct op *op, const shard_result *result)
 {
 	struct renaming *renaming = (struct renaming *)op;
 
+	if (is_kept(op) && errors_of_result(result) == ENOENT) {
+		rename_kept(renaming);
+		return;
+	}
 	if (op_failed(op, result))
 		return;
 	if (result->reply->type == SHARD_REPLY_INTEGER && !result->reply->integer)
-		op_error(op, EEXIST);
+		fail(renaming, EEXIST);
 	else
 		succeed(renaming);
 }
@@ -136,7 +181,9 @@ static void restored(struct op *op, const shard_result *result)
 {
 	struct renaming *renaming = (struct renaming *)op;
 
-	if (!op_failed(op, result))
+	if (result->error == SHARD_ESERVER && errors_of_result(result) == EEXIST)
+		fail(renaming, EEXIST);
+	else if (!op_failed(op, result))
 		submit_script(renaming, remove_script, renaming->digest, source_removed);
 }
 
@@ -163,10 +210,13 @@ static void dumped(struct op *op, const shard_result *result)
 	if (op_failed(op, result))
 		return;
 	const shard_reply *reply = result->reply;
-	if (reply->type == SHARD_REPLY_NIL) {
+	if (reply->type == SHARD_REPLY_NIL && is_kept(op)) {
+		rename_kept(renaming);
+	} else if (reply->type == SHARD_REPLY_NIL) {
 		op_error(op, ENOENT);
 	} else if (reply->type == SHARD_REPLY_INTEGER) {
-		op_error(op, EXDEV);
+		/* What mv makes to copy into is a hash. */
+		op_error(op, !renaming->dir || op->inode->kind == KIND_HASH ? EXDEV : EFBIG);
 	} else if (reply->type != SHARD_REPLY_ARRAY || reply->len != 3 ||
 		   reply->element[0].type != SHARD_REPLY_STRING || reply->element[1].type != SHARD_REPLY_INTEGER ||
 		   reply->element[2].type != SHARD_REPLY_STRING || reply->element[2].len != 40) {
@@ -234,6 +284,7 @@ static void replace_target(struct renaming *renaming)
 {
 	struct inode *target = renaming->target;
 
+	renaming->target_kept = target->kept;
 	inode_leave(target);
 	if (!target->scratch)
 		return;
@@ -275,6 +326,31 @@ static void source_published(struct op *op, int error)
 		target_settled(op, 0);
 }
 
+static void member_published(struct op *op, int error)
+{
+	struct renaming *renaming = (struct renaming *)op;
+
+	renaming->error = error ? error : renaming->error;
+	if (--renaming->unpublished == 0)
+		source_published(op, renaming->error);
+}
+
+/* What is written to a member must not make the key again under its old name. */
+static void publish_members(struct renaming *renaming)
+{
+	struct inode *dir = renaming->op.inode;
+
+	renaming->unpublished = 1; /* this function */
+	for (struct inode *child = dir->children, *older; child; child = older) {
+		older = child->older_sibling;
+		if (!child->pending)
+			continue;
+		renaming->unpublished++;
+		pending_commit(child->pending, &renaming->op, member_published);
+	}
+	member_published(&renaming->op, 0);
+}
+
 static void start(fuse_req_t req, const char *key, size_t key_len, char *to, size_t to_len, unsigned flags)
 {
 	struct fs *fs = fs_of(req);
@@ -291,9 +367,13 @@ static void start(fuse_req_t req, const char *key, size_t key_len, char *to, siz
 	renaming->target = target && target != source ? inode_hold(target) : NULL;
 	renaming->to = to;
 	renaming->to_len = to_len;
-	renaming->replace = !(flags & RENAME_NOREPLACE);
+	renaming->dir = source && kind_is_dir(source->kind);
+	renaming->noreplace = flags & RENAME_NOREPLACE;
+	renaming->replace = !renaming->noreplace && !renaming->dir;
 	if (target && target == source)
 		op_error(&renaming->op, 0);
+	else if (renaming->dir)
+		publish_members(renaming);
 	else if (source)
 		pending_publish(source, &renaming->op, source_published);
 	else
@@ -307,7 +387,7 @@ void rename_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino
 	struct fs *fs = fs_of(req);
 	char *key = NULL, *to = NULL;
 	size_t key_len, to_len;
-	int error = flags & ~(unsigned)RENAME_NOREPLACE ? EINVAL : parent != new_parent ? EXDEV : 0;
+	int error = flags & ~(unsigned)RENAME_NOREPLACE ? EINVAL : new_parent != FUSE_ROOT_ID ? EXDEV : 0;
 
 	if (!error)
 		error = fs_key_of_name(fs, name, false, &key, &key_len);

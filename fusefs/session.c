@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "feed.h"
 #include "mountpoint.h"
 #include "ops.h"
 #include "scratch.h"
@@ -237,6 +238,10 @@ static void store_all(struct fs *fs)
 		handle_close(fs->handles);
 	while (fs->dirs)
 		dir_close(fs->dirs);
+	while (fs->members)
+		members_close(fs->members);
+	while (fs->feeds)
+		feed_close(fs->feeds);
 	while (fs->commits && !late && timer && shard_client_wait(fs->client, -1) == SHARD_OK)
 		;
 	if (!late)

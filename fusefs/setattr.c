@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "errors.h"
+#include "type.h"
 
 /* Cuts or grows in one step, so that nobody sees half of it; 1, or nil without the key. STRLEN refuses other types. */
 static const char truncate_script[] =
@@ -55,9 +56,8 @@ static void truncated(struct op *op, const shard_result *result)
 	struct setattr *set = (struct setattr *)op;
 	int error = errors_of_result(result);
 
-	/* By its path a key of another type is one that cannot be written, as open() says. */
 	if (error) {
-		op_error(op, error == ESTALE && set->path ? EACCES : error);
+		op_error(op, error);
 		return;
 	}
 	if (result->reply->type == SHARD_REPLY_NIL) {
@@ -78,10 +78,14 @@ static void submit_truncate(struct setattr *set)
 	char size[24];
 
 	snprintf(size, sizeof(size), "%zu", set->size);
-	words_text(&words, "EVAL");
-	words_text(&words, truncate_script);
-	words_text(&words, "1");
-	words_key(&words, &set->op);
+	if (set->op.member) {
+		type_words_of_op(&words, TYPE_CUT, &set->op);
+	} else {
+		words_text(&words, "EVAL");
+		words_text(&words, truncate_script);
+		words_text(&words, "1");
+		words_key(&words, &set->op);
+	}
 	words_text(&words, size);
 	op_submit(&set->op, &words, &how, truncated);
 }
@@ -133,7 +137,11 @@ static void resize(struct setattr *set, struct handle *handle)
 	bool begins = handle && handle->writes && !handle->appends && (handle->pending || set->size == 0);
 
 	set->op.keeps_on = true;
-	if (set->size > TRANSACTION_VALUE_MAX)
+	if (!kind_has_value(inode->kind) && set->size)
+		op_error(&set->op, EPERM);
+	else if (!kind_has_value(inode->kind))
+		resized(&set->op, 0);
+	else if (set->size > TRANSACTION_VALUE_MAX)
 		op_error(&set->op, EFBIG);
 	else if (inode_in_memory(inode) && inode->pending)
 		resize_removed(set);
@@ -173,6 +181,10 @@ static void looked(struct op *op, int error)
 {
 	const struct sight *sight = &op->probe.sight;
 
+	if (!error && sight->kind == KIND_NONE && op->inode->kept) {
+		reply_attr(op, 0);
+		return;
+	}
 	if (!error && sight->kind == KIND_NONE)
 		error = ((struct setattr *)op)->path ? ENOENT : ESTALE;
 	else if (!error && sight->kind != op->inode->kind)

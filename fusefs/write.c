@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "type.h"
+
 struct write {
 	struct op op;
 	struct handle *handle; /* held */
@@ -140,10 +142,14 @@ static void submit_range(struct write *write, const char *data)
 	char offset[24];
 
 	snprintf(offset, sizeof(offset), "%zu", write->offset);
-	words_text(&words, "EVAL");
-	words_text(&words, range_script);
-	words_text(&words, "1");
-	words_key(&words, &write->op);
+	if (write->op.member) {
+		type_words_of_op(&words, TYPE_RANGE, &write->op);
+	} else {
+		words_text(&words, "EVAL");
+		words_text(&words, range_script);
+		words_text(&words, "1");
+		words_key(&words, &write->op);
+	}
 	words_text(&words, offset);
 	words_add(&words, data, write->size);
 	op_submit(&write->op, &words, &how, range_set);
@@ -170,8 +176,12 @@ static void submit_append(struct write *write, const char *data)
 {
 	struct words words = {0};
 
-	words_text(&words, "APPEND");
-	words_key(&words, &write->op);
+	if (write->op.member) {
+		type_words_of_op(&words, TYPE_APPEND, &write->op);
+	} else {
+		words_text(&words, "APPEND");
+		words_key(&words, &write->op);
+	}
 	words_add(&words, data, write->size);
 	op_submit(&write->op, &words, NULL, appended);
 }
@@ -216,6 +226,8 @@ void write_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, 
 
 	if (!size)
 		fuse_reply_write(req, 0);
+	else if (!kind_has_value(handle->inode->kind))
+		fuse_reply_err(req, EPERM);
 	else if (inode_in_memory(handle->inode) && handle->inode->pending)
 		write_removed(req, handle, data, size, offset);
 	else if ((size_t)offset > TRANSACTION_VALUE_MAX - size && !handle->appends)
@@ -251,15 +263,14 @@ static void sync_as(fuse_req_t req, struct handle *handle, enum transaction_step
 	op_drop(op);
 }
 
-/* By the process that has opened it; the kernel tells threads. */
-static bool by_opener(fuse_req_t req, const struct handle *handle)
+bool write_by_opener(fuse_req_t req, pid_t opener)
 {
 	pid_t pid = fuse_req_ctx(req)->pid;
 	char path[64];
 
-	if (pid == handle->opener)
+	if (pid == opener)
 		return true;
-	snprintf(path, sizeof(path), "/proc/%ld/task/%ld", (long)pid, (long)handle->opener);
+	snprintf(path, sizeof(path), "/proc/%ld/task/%ld", (long)pid, (long)opener);
 	return access(path, F_OK) == 0;
 }
 
@@ -269,7 +280,8 @@ void write_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	int error = 0;
 
 	if (handle->pending)
-		sync_as(req, handle, transaction_flush(&handle->pending->t, by_opener(req, handle), &error), error);
+		sync_as(req, handle,
+			transaction_flush(&handle->pending->t, write_by_opener(req, handle->opener), &error), error);
 	else
 		fuse_reply_err(req, 0);
 }

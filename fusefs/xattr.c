@@ -120,6 +120,11 @@ static int find(const char *name)
 	return -1;
 }
 
+void xattr_none(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
+{
+	fuse_reply_err(req, strncmp(name, "user.", 5) == 0 ? ENODATA : EOPNOTSUPP);
+}
+
 void xattr_get(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
 	int i = ino == FUSE_ROOT_ID ? -1 : find(name);

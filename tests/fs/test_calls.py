@@ -117,8 +117,11 @@ SERVERS = {
     | every(("open_read", "open_in_place", "open_shorten"), "ESTALE")
     # What was loaded is still shown. What is appended may begin a new file, what was truncated is written anew.
     | {"open_stat": {"ok", "ESTALE"}, "open_append": {"ok", "ESTALE"}},
-    has_lists: every(("read", "overwrite", "empty", "append", "in_place", "truncate"), "EACCES")
-    | {"shorten": {"EACCES", "ESTALE"}, "lengthen": {"EACCES", "ESTALE"}, "open_stat": {"ok", "ESTALE"}}
+    # They are directories.
+    has_lists: every(
+        ("read", "overwrite", "empty", "append", "in_place", "truncate", "shorten", "lengthen", "unlink"), "EISDIR"
+    )
+    | {"open_stat": {"ok", "ESTALE"}}
     | every(("open_read", "open_append", "open_in_place", "open_shorten"), "ESTALE"),
 }
 

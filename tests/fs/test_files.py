@@ -506,20 +506,6 @@ class Tools(OnMount):
         self.ok("exec 3> unborn; mv unborn {t}c; echo x >&3")
         self.assertEqual((self.get("unborn"), self.get("{t}c")), (None, b"x\n"))
 
-    def test_other_types_are_moved_and_removed_but_never_read(self):
-        CLUSTER.call("HSET", "hash", "f", "v")
-        CLUSTER.call("RPUSH", "list", "a")
-        self.assertEqual(self.ok("stat -c '%A %s' hash list"), b"---------- 0\n" * 2)
-        for command in ("cat hash", "cp hash copy"):
-            self.fails(command, "Permission denied")
-        for command in ("echo v > hash", "echo v >> list"):
-            self.fails(command, "Permission denied")
-        self.fails("truncate -s 0 hash", "Permission denied")
-        self.assertEqual(CLUSTER.call("HGETALL", "hash"), [b"f", b"v"])
-        self.ok("mv hash moved; rm -f list")
-        self.assertEqual(CLUSTER.call("HGETALL", "moved"), [b"f", b"v"])
-        self.assertEqual(CLUSTER.call("EXISTS", "list"), 0)
-
     def test_tar_both_ways(self):
         self.ok("for i in $(seq 50); do echo $i > f$i; done; tar cf /dev/stdout f* | cat > all.tar")
         self.ok("test $(tar tf all.tar | wc -l) = 50; md5sum f* > sums; rm f*; tar xf all.tar; md5sum -c --quiet sums")
@@ -534,7 +520,6 @@ class Tools(OnMount):
         self.ok("set -e; (set -C; echo lock > f.lock); mv f.lock f; test $(cat f) = lock")
 
     def test_what_keys_cannot_be(self):
-        self.fails("mkdir d", "Operation not permitted")
         self.set("k", "v")
         self.fails("ln k l", "Operation not permitted")
         self.fails("ln -s k l", "Operation not permitted")

@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * OPENDIR, READDIR, RELEASEDIR of keys that are directories.
+ *
+ * An offset is a number of the handle's own: how many members were listed
+ * before. They come by HSCAN and its kin; each once, for those that came are
+ * remembered by a hash. The names of the last MEMBERS_KEPT are kept, for the
+ * kernel comes back to them. A list's need not be fetched: they are its
+ * numbers, the last first, so that they can be removed in this order.
+ */
+#include "members.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dir_plus.h"
+#include "ops.h"
+#include "type.h"
+
+#define MEMBERS_KEPT 100000
+#define BEHIND_DOTS 2
+#define SCAN_COUNT "1000"
+
+struct entry {
+	uint64_t number; /* of its inode */
+	char *name;
+};
+
+struct members {
+	struct members *prev, *next; /* of all open ones */
+	struct fs *fs;
+	struct inode *dir; /* held */
+	unsigned holds;
+	bool begun, done;
+	uint64_t turn; /* how many answers were taken */
+	char cursor[24];
+	struct entry *entry; /* from number `first` on */
+	uint64_t first;
+	size_t count, room;
+	uint64_t length; /* of a list */
+	uint64_t *seen;  /* hashes, open addressing; 0: free */
+	size_t seen_count, seen_room;
+};
+
+/* A READDIR. */
+struct reading {
+	struct listing listing;
+	struct members *members; /* held */
+	uint64_t offset;
+	uint64_t turn;
+};
+
+/* ---- what is kept ---- */
+
+static void drop_entries(struct members *members, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		free(members->entry[i].name);
+	members->count -= count;
+	members->first += count;
+	if (members->count)
+		memmove(members->entry, members->entry + count, members->count * sizeof(*members->entry));
+}
+
+static void begin_anew(struct members *members)
+{
+	drop_entries(members, members->count);
+	free(members->seen);
+	members->seen = NULL;
+	members->seen_count = members->seen_room = 0;
+	members->first = 0;
+	members->begun = members->done = false;
+	members->turn++;
+	strcpy(members->cursor, "0");
+}
+
+static void members_drop(struct members *members)
+{
+	if (--members->holds)
+		return;
+	begin_anew(members);
+	free(members->entry);
+	inode_drop(members->dir);
+	free(members);
+}
+
+static uint64_t *seen_at(uint64_t *seen, size_t room, uint64_t hash)
+{
+	size_t i = hash & (room - 1);
+
+	while (seen[i] && seen[i] != hash)
+		i = (i + 1) & (room - 1);
+	return &seen[i];
+}
+
+static int grow_seen(struct members *members)
+{
+	size_t room = members->seen_room ? members->seen_room * 2 : 1024;
+	uint64_t *seen = calloc(room, sizeof(*seen));
+
+	if (!seen)
+		return ENOMEM;
+	for (size_t i = 0; i < members->seen_room; i++)
+		if (members->seen[i])
+			*seen_at(seen, room, members->seen[i]) = members->seen[i];
+	free(members->seen);
+	members->seen = seen;
+	members->seen_room = room;
+	return 0;
+}
+
+/* Out: *NEW, whether it did not come before. */
+static int note_seen(struct members *members, uint64_t hash, bool *new)
+{
+	hash += !hash;
+	if (members->seen_count * 2 >= members->seen_room && grow_seen(members))
+		return ENOMEM;
+	uint64_t *at = seen_at(members->seen, members->seen_room, hash);
+	*new = !*at;
+	*at = hash;
+	members->seen_count += *new;
+	return 0;
+}
+
+static int add_entry(struct members *members, const char *name, uint64_t number)
+{
+	if (members->count == members->room) {
+		size_t room = members->room ? members->room * 2 : 256;
+		struct entry *entry = realloc(members->entry, room * sizeof(*entry));
+		if (!entry)
+			return ENOMEM;
+		members->entry = entry;
+		members->room = room;
+	}
+	char *copy = strdup(name);
+	if (!copy)
+		return ENOMEM;
+	members->entry[members->count++] = (struct entry){number, copy};
+	return 0;
+}
+
+static int add_member(struct members *members, const shard_reply *member)
+{
+	uint64_t hash = inode_member_hash(members->dir, member->str, member->len);
+	char name[NAME_LISTED_MAX + 1];
+	bool new;
+	int error = note_seen(members, hash, &new);
+
+	if (error || !new)
+		return error;
+	name_listed(member->str, member->len, name);
+	return add_entry(members, name, fs_number(hash));
+}
+
+/* ---- what the servers say ---- */
+
+/* Of HSCAN and its kin: the members, and where to go on. NULL: it is something else. */
+static const shard_reply *scanned(const shard_reply *reply, char cursor[24])
+{
+	if (reply->type != SHARD_REPLY_ARRAY || reply->len != 2 || reply->element[0].type != SHARD_REPLY_STRING ||
+	    reply->element[1].type != SHARD_REPLY_ARRAY || reply->element[0].len >= 24)
+		return NULL;
+	strcpy(cursor, reply->element[0].str);
+	return &reply->element[1];
+}
+
+static int take_members(struct members *members, const shard_reply *reply)
+{
+	const shard_reply *found = scanned(reply, members->cursor);
+	unsigned step = type_of(members->dir->kind)->scan_step;
+	int error = found ? 0 : EIO;
+
+	if (members->count > MEMBERS_KEPT)
+		drop_entries(members, members->count / 2);
+	for (size_t i = 0; !error && i + step <= found->len; i += step)
+		error = add_member(members, &found->element[i]);
+	members->done = !strcmp(members->cursor, "0");
+	return error;
+}
+
+static bool submit_scan(struct op *op, const struct inode *dir, const char *cursor, op_step step)
+{
+	struct words words = {0};
+
+	words_text(&words, type_of(dir->kind)->scan);
+	words_add(&words, dir->key, dir->key_len);
+	words_text(&words, cursor);
+	words_text(&words, "COUNT");
+	words_text(&words, SCAN_COUNT);
+	return op_submit(op, &words, NULL, step);
+}
+
+/* ---- answering ---- */
+
+static bool add(struct reading *reading, const char *name, uint64_t number, mode_t type)
+{
+	if (!listing_add(&reading->listing, name, number, type, reading->offset + 1))
+		return false;
+	reading->offset++;
+	return true;
+}
+
+static void fill_list(struct reading *reading)
+{
+	const struct members *members = reading->members;
+	uint64_t at;
+	char name[24];
+
+	while ((at = reading->offset - BEHIND_DOTS) < members->length) {
+		snprintf(name, sizeof(name), "%llu", (unsigned long long)(members->length - 1 - at));
+		if (!add(reading, name, fs_number(inode_member_hash(members->dir, name, strlen(name))), S_IFREG))
+			return;
+	}
+}
+
+static void fill(struct reading *reading)
+{
+	const struct members *members = reading->members;
+	bool room = true;
+
+	while (room && reading->offset < BEHIND_DOTS)
+		room = reading->offset ? add(reading, "..", FUSE_ROOT_ID, S_IFDIR)
+				       : add(reading, ".", fs_number(members->dir->hash), S_IFDIR);
+	if (room && type_of(members->dir->kind)->numbered)
+		fill_list(reading);
+	while (room && reading->offset - BEHIND_DOTS - members->first < members->count) {
+		const struct entry *entry = &members->entry[reading->offset - BEHIND_DOTS - members->first];
+		room = add(reading, entry->name, entry->number, S_IFREG);
+	}
+}
+
+static void go_on(struct reading *reading);
+
+static void answer_came(struct op *op, const shard_result *result)
+{
+	struct reading *reading = (struct reading *)op;
+	struct members *members = reading->members;
+	bool late = reading->turn != members->turn; /* another READDIR has taken its place */
+	int error;
+
+	if (op_failed(op, result))
+		return;
+	if (late) {
+		op_error(op, EINTR);
+		return;
+	}
+	members->turn++;
+	members->begun = true;
+	if (type_of(members->dir->kind)->numbered) {
+		members->length = result->reply->type == SHARD_REPLY_INTEGER ? (uint64_t)result->reply->integer : 0;
+		members->done = true;
+		error = 0;
+	} else {
+		error = take_members(members, result->reply);
+	}
+	if (error)
+		op_error(op, error);
+	else if (op->req)
+		go_on(reading);
+}
+
+static void ask(struct reading *reading)
+{
+	struct members *members = reading->members;
+	const struct type *type = type_of(members->dir->kind);
+	struct op *op = &reading->listing.op;
+
+	reading->turn = members->turn;
+	if (type->numbered)
+		op_submit_key(op, "LLEN", answer_came);
+	else
+		submit_scan(op, members->dir, members->cursor, answer_came);
+}
+
+/* Answers as soon as the buffer is full, for each answer costs a way through the kernel. */
+static void go_on(struct reading *reading)
+{
+	struct members *members = reading->members;
+
+	if (members->begun)
+		fill(reading);
+	if (!reading->listing.full && !members->done) {
+		ask(reading);
+		return;
+	}
+	op_hold(&reading->listing.op);
+	listing_answer(&reading->listing);
+}
+
+/* ---- the operations ---- */
+
+static struct members *members_of(const struct fuse_file_info *fi)
+{
+	return (struct members *)(uintptr_t)fi->fh;
+}
+
+static void finish_reading(struct op *op)
+{
+	struct reading *reading = (struct reading *)op;
+
+	members_drop(reading->members);
+	listing_finish(op);
+}
+
+/* What has one file alone: it is there always. */
+static int begin(struct members *members)
+{
+	const struct type *type = type_of(members->dir->kind);
+
+	begin_anew(members);
+	if (type->scan || type->numbered)
+		return 0;
+	members->begun = members->done = true;
+	return add_entry(members, type->special,
+			 fs_number(inode_member_hash(members->dir, type->special, strlen(type->special))));
+}
+
+static void read_members(fuse_req_t req, size_t size, uint64_t offset, struct members *members, bool plus)
+{
+	struct reading *reading = op_create(req, sizeof(*reading), members->dir, NULL, 0);
+	int error = 0;
+
+	if (!reading)
+		return;
+	reading->listing.op.finish = finish_reading;
+	reading->listing.bytes = malloc(size);
+	reading->listing.size = size;
+	reading->listing.plus = plus;
+	reading->offset = offset;
+	reading->members = members;
+	members->holds++;
+	if (!reading->listing.bytes)
+		error = ENOMEM;
+	else if (!offset || !members->begun)
+		error = begin(members); /* rewinddir() wants to see what is new */
+	if (!error && offset > BEHIND_DOTS && offset - BEHIND_DOTS < members->first)
+		error = EINVAL;
+	if (error)
+		op_error(&reading->listing.op, error);
+	else
+		go_on(reading);
+	op_drop(&reading->listing.op);
+}
+
+void members_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
+{
+	read_members(req, size, (uint64_t)offset, members_of(fi), false);
+}
+
+void members_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
+{
+	read_members(req, size, (uint64_t)offset, members_of(fi), true);
+}
+
+void members_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	struct members *members = calloc(1, sizeof(*members));
+
+	if (!members) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	members->fs = fs;
+	members->dir = inode_hold(fs_inode(fs, ino));
+	members->holds = 1;
+	members->next = fs->members;
+	if (members->next)
+		members->next->prev = members;
+	fs->members = members;
+	fi->fh = (uintptr_t)members;
+	if (fuse_reply_open(req, fi))
+		members_close(members);
+}
+
+void members_close(struct members *members)
+{
+	if (members->next)
+		members->next->prev = members->prev;
+	*(members->prev ? &members->prev->next : &members->fs->members) = members->next;
+	members_drop(members);
+}
+
+void members_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	members_close(members_of(fi));
+	fuse_reply_err(req, 0);
+}
+
+/* ---- a long name ---- */
+
+struct search {
+	struct op op;
+	struct name name;
+	void (*then)(fuse_req_t req, struct inode *dir, const char *member, size_t len);
+};
+
+static bool found_among(struct search *search, const shard_reply *members)
+{
+	unsigned step = type_of_op(&search->op)->scan_step;
+
+	for (size_t i = 0; i + step <= members->len; i += step) {
+		const shard_reply *member = &members->element[i];
+		if (!name_matches(&search->name, member->str, member->len))
+			continue;
+		fuse_req_t req = op_answer(&search->op);
+		if (req) {
+			fuse_req_interrupt_func(req, NULL, NULL);
+			search->then(req, search->op.inode, member->str, member->len);
+		}
+		return true;
+	}
+	return false;
+}
+
+static void candidates_came(struct op *op, const shard_result *result)
+{
+	struct search *search = (struct search *)op;
+	char cursor[24];
+
+	if (op_failed(op, result))
+		return;
+	const shard_reply *members = scanned(result->reply, cursor);
+	if (!members)
+		op_error(op, EIO);
+	else if (found_among(search, members))
+		return;
+	else if (!strcmp(cursor, "0"))
+		op_error(op, ENOENT);
+	else if (op->req)
+		submit_scan(op, op->inode, cursor, candidates_came);
+}
+
+void members_find_hashed(fuse_req_t req, struct inode *dir, const struct name *name,
+			 void (*then)(fuse_req_t req, struct inode *dir, const char *member, size_t len))
+{
+	const struct inode *child = dir->children;
+
+	while (child && (child->gone || !name_matches(name, child->member, child->member_len)))
+		child = child->older_sibling;
+	if (child) {
+		then(req, dir, child->member, child->member_len);
+		return;
+	}
+	struct search *search = op_create(req, sizeof(*search), dir, NULL, 0);
+	if (!search)
+		return;
+	search->name = *name;
+	search->then = then;
+	submit_scan(&search->op, dir, "0", candidates_came);
+	op_drop(&search->op);
+}
