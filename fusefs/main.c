@@ -93,12 +93,20 @@ static bool reach_servers(struct cli_connect *connect)
 	return !error && !reach.error;
 }
 
+/* Always true. */
+static bool warn_of_pool(const shard_pool *pool)
+{
+	if (pool && pool->hash == SHARD_HASH_CRC32 && pool->distribution == SHARD_KETAMA)
+		cli_error("pool '%s': hash: crc32 has 15 bits: under ketama nearly every key is on one server", pool->name);
+	return true;
+}
+
 static int serve(struct options *options, const char *mountpoint)
 {
 	struct cli_connect *connect = &options->connect;
 	int status = CLI_FAILED;
 
-	if (cli_connect_open(connect, CLI_STREAM) && reach_servers(connect) &&
+	if (cli_connect_open(connect, CLI_STREAM) && warn_of_pool(connect->pool) && reach_servers(connect) &&
 	    session_serve(options, mountpoint, ready))
 		status = CLI_OK;
 	options_finish(options);

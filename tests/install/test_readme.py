@@ -65,6 +65,7 @@ class Tour(unittest.TestCase):
         cls.env["XDG_RUNTIME_DIR"] = os.path.join(cls.dir, "run")
         cls.env["XDG_DATA_HOME"] = os.path.join(cls.dir, "data")
         cls.addClassCleanup(cls.run_line, "rcluster down --wipe")
+        cls.addClassCleanup(cls.run_line, "for s in s1 s2 s3; do test -S $s && redis-cli -s $s shutdown nosave; done")
         cls.addClassCleanup(cls.run_line, f"fusermount3 -u -z {cls.mount} || umount -l {cls.mount}")
 
     @classmethod

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Pools of plain servers: where keys go, what happens to a server that fails, and when it comes back. */
+#include <unistd.h>
+
 #include "scripted.h"
 
 #define SERVERS 3
@@ -245,6 +247,42 @@ static void what_cannot_be_served_is_refused(void **state)
 	assert_int_equal(shard_client_create(&none, &how), SHARD_OK);
 	shard_client_destroy(none);
 	start_pool(&pool);
+}
+
+static void the_file_may_be_named(void **state)
+{
+	char path[] = "/tmp/shard-test-XXXXXX", uri[64];
+	int fd = mkstemp(path);
+	struct ask *get;
+
+	prepare();
+	assert_true(fd >= 0);
+	dprintf(fd, "alpha:\n  listen: 127.0.0.1:1\n  redis: true\n  hash: xxh3\n  distribution: modula\n  servers:\n");
+	for (int i = 0; i < SERVERS; i++)
+		dprintf(fd, "   - %s:1 %s\n", server[i].addr, server[i].name);
+	close(fd);
+	snprintf(uri, sizeof(uri), "twemproxy:%s#alpha", path);
+	seeds("%s", uri);
+	start_pool(NULL);
+	unlink(path);
+	get = ask("GET", key_of(n1, 0));
+	expect(n1, "GET", key_of(n1, 0));
+	say(n1, "$1\r\nx\r\n");
+	want_string(get, "x");
+}
+
+static void a_file_that_is_not_there(void **state)
+{
+	shard_options how = options;
+	shard_client *none;
+	shard_uri *uri;
+
+	assert_int_equal(shard_uri_parse("twemproxy:/nonexistent/nutcracker.yml", &uri, NULL), SHARD_OK);
+	how.uri = uri;
+	assert_int_equal(shard_client_create(&none, &how), SHARD_EPOOL);
+	assert_null(none);
+	shard_uri_free(uri);
+	start(TWO);
 }
 
 /* ---- trouble ---- */
@@ -587,6 +625,8 @@ int main(int argc, char *argv[])
 		scripted(the_pool_says_how_long),
 		scripted(none_is_none),
 		scripted(what_cannot_be_served_is_refused),
+		scripted(the_file_may_be_named),
+		scripted(a_file_that_is_not_there),
 		scripted(a_server_that_refuses_is_told_at_once),
 		scripted(a_restart_is_waited_for),
 		scripted(redirects_are_the_callers),

@@ -103,9 +103,14 @@ class Options(ToolCase):
 
     def test_what_is_not_there_yet_is_refused(self):
         for tool, words in TOOLS.items():
-            self.assertIn("pools", self.error(FAILED, tool, "-u", "twemproxy:nutcracker.yml#alpha", *words))
             self.assertIn("TLS", self.error(FAILED, tool, "-u", "rediss://127.0.0.1", *words))
-        self.assertIn("pools", self.error(FAILED, "rslots", "--diff", "other.yml"))
+
+    def test_a_pool_without_a_file(self):
+        for tool, words in TOOLS.items():
+            err = self.error(FAILED, tool, "-u", "twemproxy:nutcracker.yml#alpha", *words)
+            self.assertIn("nutcracker.yml: ", err)
+            self.assertIn("No such file", err)
+        self.assertIn("pool", self.error(FAILED, "rslots", "--diff", "other.yml"))
 
 
 class StandardInput(ToolCase):

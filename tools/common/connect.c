@@ -268,7 +268,7 @@ bool cli_connect_open(struct cli_connect *connect, enum cli_connect_mode mode)
 	shard_options out;
 	int error;
 
-	if (!cli_connect_resolve(connect) || (connect->pool && !cli_pool_serves(connect)))
+	if ((!connect->uri && !cli_connect_resolve(connect)) || (connect->pool && !cli_pool_serves(connect)))
 		return false;
 	cli_connect_options(connect, &out);
 	if (mode == CLI_ONE_SHOT && !connect->pool) {

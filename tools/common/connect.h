@@ -51,7 +51,7 @@ enum cli_connect_mode {
 	CLI_STREAM    /* fetches the map first */
 };
 
-/* Resolves and makes connect->client. Returns true, or false with the error reported. */
+/* Resolves, where that was not done, and makes connect->client. Returns true, or false with the error reported. */
 bool cli_connect_open(struct cli_connect *connect, enum cli_connect_mode mode);
 
 /*
