@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "load.h"
+#include "pages.h"
 
 struct handle *handle_create(struct fs *fs, struct inode *inode, int flags)
 {
@@ -65,6 +66,7 @@ void handle_close(struct handle *handle)
 	struct pending *pending = handle->pending;
 
 	unlist(handle);
+	pages_close(handle);
 	if (handle->load)
 		load_leave(handle->load);
 	handle->pending = NULL;

@@ -36,6 +36,7 @@ struct handle {
 	pid_t opener; /* the thread */
 	struct pending *pending; /* the transaction that it writes through, or NULL */
 	struct version now, newer;
+	bool paged;   /* it shares the kernel's pages, see pages.h */
 	bool started; /* a READ was answered from `now` */
 	bool ended;   /* the reader has seen the end of `now`, before `newer` came */
 	/* Of a version that is not loaded whole: what was fetched, ahead too, and so what the reader has; or NULL. */

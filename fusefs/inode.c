@@ -56,6 +56,7 @@ static void leave_parent(struct inode *inode)
 static void inode_destroy(struct inode *inode)
 {
 	inode_stale(inode);
+	buffer_unref(inode->told);
 	if (inode->table)
 		take_out(inode->table, inode);
 	if (inode->parent)

@@ -61,6 +61,8 @@ struct inode {
 	bool watched;
 	shard_mark mark;
 	uint64_t expires; /* ms */
+	unsigned paged;      /* open handles that share the kernel's pages (pages.h), ... */
+	struct buffer *told; /* ... and what those are filled with; or NULL */
 	bool granted;     /* the kernel keeps attributes, under `grant` */
 	shard_mark grant;
 	struct inode *older, *newer; /* in the list of those that have one */

@@ -10,6 +10,7 @@
 
 #include "log.h"
 #include "longname.h"
+#include "pages.h"
 #include "members.h"
 #include "type.h"
 
@@ -28,6 +29,7 @@ static void reply_entry(struct op *op, struct inode *inode, size_t size)
 		return;
 	lookup_entry(op->fs, inode, size, &entry);
 	entry.attr_timeout = entry.entry_timeout = cache_grant(op->fs, inode);
+	pages_tell(inode, size);
 	inode->lookups++;
 	if (fuse_reply_entry(req, &entry))
 		inode_forget(inode, 1);
@@ -237,6 +239,7 @@ static void reply_attr(struct op *op, size_t size)
 	if (!req)
 		return;
 	fs_stat(op->fs, op->inode, size, &st);
+	pages_tell(op->inode, size);
 	fuse_reply_attr(req, &st, cache_grant(op->fs, op->inode));
 }
 

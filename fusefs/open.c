@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
+#include "pages.h"
 #include "scratch.h"
 
 static bool writes(int flags)
@@ -21,11 +22,12 @@ static bool writes(int flags)
  * written whole and can be mapped goes through the page cache; no mmap() takes
  * a file that cannot be read, and each of its WRITEs would bring a GETXATTR.
  */
-static void set_modes(struct fuse_file_info *fi, const struct handle *handle)
+static void set_modes(struct fuse_file_info *fi, struct handle *handle)
 {
 	fi->fh = (uintptr_t)handle;
 	fi->direct_io = handle->appends || !handle->pending || !handle->reads;
 	fi->noflush = !handle->writes;
+	pages_open(handle, fi);
 }
 
 static void reply_open(fuse_req_t req, struct handle *handle, struct fuse_file_info *fi)

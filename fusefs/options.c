@@ -46,7 +46,7 @@ static const struct argp_option arguments[] = {
 	{"foreground", 'f', NULL, 0, "Stay in the foreground, with errors of the background on stderr", 0},
 	{"options", 'o', "OPTIONS", 0,
 	 "Mount options, with commas: ro, allow_other, uid=N, gid=N, umask=OCTAL, ttl=keep|clear|SECONDS, "
-	 "scratch=keys|memory, cache=coherent|off, cache_size=MB, "
+	 "scratch=keys|memory, cache=coherent|off|pages, cache_size=MB, "
 	 "commit=auto|close|write, and libfuse's",
 	 0},
 	{0},
@@ -112,9 +112,10 @@ static void take_ttl(struct options *options, const char *value)
 
 static void take_cache(struct options *options, const char *value)
 {
-	options->cache = strcmp(value, "coherent") == 0;
+	options->pages = strcmp(value, "pages") == 0;
+	options->cache = options->pages || strcmp(value, "coherent") == 0;
 	if (!options->cache && strcmp(value, "off") != 0)
-		cli_usage("-o cache=: off or coherent is wanted, not \"%s\"", value);
+		cli_usage("-o cache=: off, coherent or pages is wanted, not \"%s\"", value);
 }
 
 static void take_cache_size(struct options *options, const char *value)

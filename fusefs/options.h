@@ -32,6 +32,7 @@ struct options {
 	unsigned long long ttl_seconds;
 	bool scratch;            /* files of editors are kept in memory */
 	bool cache;              /* what was seen is kept while it is true */
+	bool pages;              /* the kernel keeps small values, too */
 	size_t cache_size;       /* bytes */
 	unsigned max_read;       /* 0: not limited */
 	struct fuse_args *mount; /* what is libfuse's */

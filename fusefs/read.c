@@ -11,6 +11,7 @@
 
 #include "errors.h"
 #include "load.h"
+#include "pages.h"
 #include "type.h"
 
 /* Up to here a value is loaded whole, so that a reader sees one version whatever happens. */
@@ -414,6 +415,8 @@ void read_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct
 		reply_buffer(req, handle->pending->t.buffer, (size_t)offset, size);
 		return;
 	}
+	if (pages_read(req, handle, size, (size_t)offset))
+		return;
 	struct read *read = op_create(req, sizeof(*read), handle->inode, NULL, 0);
 	if (!read)
 		return;

@@ -219,6 +219,45 @@ class Seen(Case):
         self.assertIn(b"2001-02-03", self.mount.ok("stat -c %y k"))
 
 
+class Pages(Seen):
+    """The same where the kernel keeps the bytes, too."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.cluster = Cluster(masters=3, replicas=0)
+        cls.addClassCleanup(cls.cluster.close)
+        cls.mount = Mount(cls.cluster.uri, options="cache=pages")
+        cls.addClassCleanup(cls.mount.close)
+
+    def test_one_read_is_one_value(self):
+        script = (
+            "import hashlib, os, sys, time\n"
+            "end = time.monotonic() + 3\n"
+            "fds = [os.open('p', os.O_RDONLY) for _ in range(2)]\n"
+            "seen = set()\n"
+            "while time.monotonic() < end:\n"
+            "    for fd in fds:\n"
+            "        value = os.pread(fd, 5000, 0)\n"
+            "        head, _, body = value.partition(b':')\n"
+            "        if hashlib.md5(body).hexdigest().encode() != head: sys.exit(f'torn: {len(value)} {value[:60]}')\n"
+            "        seen.add(head)\n"
+            "print(len(seen))\n"
+        )
+        values = [hashlib.md5(b).hexdigest().encode() + b":" + b for b in (b"a", b"b" * 50, b"c" * 4000, b"", b"d" * 50)]
+        self.cluster.call("SET", "p", values[0])
+        result = []
+        thread = threading.Thread(target=lambda: result.append(run(["python3", "-c", script], self.mount.path, timeout=60)))
+        thread.start()
+        i = 0
+        while thread.is_alive():
+            self.cluster.call("SET", "p", values[i % len(values)])
+            i += 1
+            time.sleep(random.choice([0, 0.0005, 0.005]))
+        thread.join()
+        self.assertEqual(result[0].status, 0, result[0])
+        self.assertEqual(int(result[0].out), len(values))
+
+
 class TwoMounts(Case):
     def test_each_sees_what_the_other_does(self):
         with Mount(self.cluster.uri) as other:
