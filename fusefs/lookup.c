@@ -106,7 +106,7 @@ static void looked(struct op *op, int error)
 		op_error(op, ENOMEM);
 		return;
 	}
-	inode->kept = false;
+	inode_set_kept(inode, false);
 	inode_saw(inode, sight, fs_now());
 	inode_keep(inode, sight);
 	reply_entry(op, inode, sight->size);
@@ -260,7 +260,7 @@ static void attr_came(struct op *op, int error)
 		inode_leave(op->inode);
 		op_error(op, ESTALE);
 	} else {
-		op->inode->kept = false;
+		inode_set_kept(op->inode, false);
 		inode_saw(op->inode, sight, fs_now());
 		if (sight->kind == KIND_STRING)
 			handle_all_saw(op->inode, sight);
