@@ -109,7 +109,7 @@ static void looked(struct op *op, int error)
 		op_error(op, ENOMEM);
 		return;
 	}
-	inode->kept = false;
+	inode_set_kept(inode, false);
 	inode_saw(inode, sight, fs_now());
 	cache_keep(op, inode);
 	reply_entry(op, inode, sight->size);
@@ -270,7 +270,7 @@ static void attr_came(struct op *op, int error)
 		inode_leave(op->inode);
 		op_error(op, ESTALE);
 	} else {
-		op->inode->kept = false;
+		inode_set_kept(op->inode, false);
 		inode_saw(op->inode, sight, fs_now());
 		cache_keep(op, op->inode);
 		if (sight->kind == KIND_STRING)
