@@ -28,7 +28,8 @@ static void reply_entry(struct op *op, struct inode *inode, size_t size)
 	if (!req)
 		return;
 	lookup_entry(op->fs, inode, size, &entry);
-	entry.attr_timeout = entry.entry_timeout = cache_grant(op->fs, inode);
+	entry.attr_timeout = cache_grant(op->fs, inode);
+	entry.entry_timeout = cache_grant_name(op->fs, entry.attr_timeout);
 	pages_tell(inode, size);
 	inode->lookups++;
 	if (fuse_reply_entry(req, &entry))

@@ -21,8 +21,9 @@ OTHER = None
 def setUpModule():
     global CLUSTER, MOUNT, OTHER
     CLUSTER = Cluster(masters=3, replicas=0)
-    MOUNT = Mount(CLUSTER.uri)
-    OTHER = Mount(CLUSTER.uri)
+    # What others change is looked at at once.
+    MOUNT = Mount(CLUSTER.uri, options="cache=off")
+    OTHER = Mount(CLUSTER.uri, options="cache=off")
 
 
 def tearDownModule():
