@@ -187,6 +187,10 @@ class Model:
         elif self.commit_mode == "auto":
             if end % BLOCK and t.sent <= size / 2 + FREE:  # the last piece, and no more than three times the value
                 self.commit(inode)
+            elif t.absent and self.stored.get(inode.key) is not None:  # a pause would end it: now, then
+                handle = next(h for h in inode.handles if h.transaction)
+                self.check("settle", attempt(os.fsync, handle.fd), (0, None))
+                self.commit(inode)
             else:
                 self.maybe.setdefault(inode.key, []).append(t.value)
                 t.sent += size
