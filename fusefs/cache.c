@@ -79,19 +79,33 @@ void cache_wrote(struct fs *fs, const char *key, size_t key_len)
 
 /* ---- what is kept ---- */
 
-void cache_keep(struct op *op, struct inode *inode)
+static bool is_watched(const struct op *op)
 {
-	struct cache *cache = &op->fs->cache;
+	const struct cache *cache = &op->fs->cache;
 	const struct look_mark *look = &op->probe.look;
-	bool watched = cache->tracking && look->good && shard_tracking_holds(cache->tracking, &look->mark);
+
+	return cache->tracking && look->good && op->probe.pttl != 0 && op->probe.sight.kind == KIND_STRING &&
+	       shard_tracking_holds(cache->tracking, &look->mark);
+}
+
+void cache_keep_true(struct op *op, struct inode *inode)
+{
 	long long pttl = op->probe.pttl;
 
-	inode_keep(inode, &op->probe.sight);
-	inode->watched = watched && pttl != 0 && op->probe.sight.kind == KIND_STRING;
-	if (!inode->watched)
+	if (!is_watched(op))
 		return;
-	inode->mark = look->mark;
+	inode_keep(inode, &op->probe.sight);
+	inode->watched = true;
+	inode->mark = op->probe.look.mark;
 	inode->expires = pttl > 0 ? op->probe.sight.at + (uint64_t)pttl : UINT64_MAX;
+}
+
+void cache_keep(struct op *op, struct inode *inode)
+{
+	if (is_watched(op))
+		cache_keep_true(op, inode);
+	else
+		inode_keep(inode, &op->probe.sight);
 }
 
 const struct sight *cache_hit(struct fs *fs, struct inode *inode)

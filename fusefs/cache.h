@@ -54,7 +54,10 @@ bool cache_look_begins(struct op *op);
 void cache_look_came(struct op *op, const char *node);
 void cache_look_ends(struct op *op);
 
-/* Keeps what OP's look has shown of INODE: as long as it is true, else for what follows a LOOKUP at once. */
+/* Keeps what OP's look has shown of INODE as long as it is true, where that will be known. */
+void cache_keep_true(struct op *op, struct inode *inode);
+
+/* The same, and else for what follows a LOOKUP or an OPEN at once. */
 void cache_keep(struct op *op, struct inode *inode);
 
 /* What is known to be true of INODE now; or NULL. */

@@ -275,7 +275,7 @@ static void attr_came(struct op *op, int error)
 	} else {
 		inode_set_kept(op->inode, false);
 		inode_saw(op->inode, sight, fs_now());
-		cache_keep(op, op->inode);
+		cache_keep_true(op, op->inode);
 		if (sight->kind == KIND_STRING)
 			handle_all_saw(op->inode, sight);
 		reply_attr(op, sight->size);
