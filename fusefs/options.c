@@ -167,13 +167,17 @@ static bool take_own(struct options *options, const char *name, const char *valu
 }
 
 /* VALUE: NULL where there is none. */
-static void check_libfuses(const char *name, const char *value)
+static void check_libfuses(const struct options *options, const char *name, const char *value)
 {
 	if (is_one_of(name, texts) && (!value || !*value))
 		cli_usage("-o %s=: a value is wanted", name);
 	else if (is_one_of(name, flags) && value)
 		cli_usage("-o %s: no value is wanted", name);
-	else if (!is_one_of(name, texts) && !is_one_of(name, flags))
+	else if (is_one_of(name, texts) || is_one_of(name, flags))
+		return;
+	else if (options->connect.uri_text && strpbrk(name, "@:/."))
+		cli_usage("-o uri=: a comma in the URI is written \\,"); /* what comes after one may be a password */
+	else
 		/* Its value stays untold: who mistakes the option may have given a secret. */
 		cli_usage("-o %s: no such option", *name ? name : "\"\"");
 }
@@ -188,7 +192,7 @@ static void take_option(struct options *options, const char *text)
 	snprintf(name, sizeof(name), "%.*s", (int)(len < sizeof(name) ? len : sizeof(name) - 1), text);
 	if (take_own(options, name, value ? value : "") || fstab_is_word(name))
 		return;
-	check_libfuses(name, value);
+	check_libfuses(options, name, value);
 	/* What holds anyway; not every libfuse knows the word. */
 	if (strcmp(name, "atime") != 0)
 		add(options, text);

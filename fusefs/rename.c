@@ -391,7 +391,6 @@ void rename_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino
 
 	if (error == EXDEV && control_is_in(fs, new_parent))
 		error = EPERM;
-
 	if (!error)
 		error = fs_key_of_name(fs, name, false, &key, &key_len);
 	if (!error)
