@@ -3,6 +3,9 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
+
+#include <linux/fuse.h>
 
 #include "cli.h"
 #include "op.h"
@@ -125,6 +128,27 @@ double cache_grant(struct fs *fs, struct inode *inode)
 
 /* ---- what changes ---- */
 
+/*
+ * All names are to be looked up again, by FUSE_NOTIFY_INC_EPOCH (Linux 6.16).
+ * The other way, inval_entry, waits for whoever looks up a name of the
+ * directory, and so for ourselves.
+ */
+static bool forget_names(struct fs *fs)
+{
+	const struct fuse_out_header notice = {.len = sizeof(notice), .error = 8};
+
+	return write(fuse_session_fd(fs->session), &notice, sizeof(notice)) == sizeof(notice);
+}
+
+double cache_grant_name(struct fs *fs, double seconds)
+{
+	if (!seconds)
+		return 0;
+	if (fs->cache.epochs == EPOCHS_UNKNOWN)
+		fs->cache.epochs = forget_names(fs) ? EPOCHS_THERE : EPOCHS_NONE;
+	return fs->cache.epochs == EPOCHS_THERE ? seconds : 0;
+}
+
 /* The kernel is to ask again. With the offset -1 this does not wait for anything. */
 void cache_revoke(struct fs *fs, struct inode *inode)
 {
@@ -132,6 +156,9 @@ void cache_revoke(struct fs *fs, struct inode *inode)
 		return;
 	inode->granted = false;
 	fuse_lowlevel_notify_inval_inode(fs->session, fs_ino(fs, inode), -1, 0);
+	/* A file that has become a directory is walked through by its name alone. */
+	if (fs->cache.epochs == EPOCHS_THERE)
+		forget_names(fs);
 }
 
 static void changed(void *ctx, const char *key, size_t len)

@@ -31,6 +31,7 @@ struct cache {
 	shard_tracking *tracking; /* NULL: off */
 	struct look_mark *looks[CACHE_LOOKS];
 	bool told;                /* that some node cannot be tracked */
+	enum { EPOCHS_UNKNOWN, EPOCHS_NONE, EPOCHS_THERE } epochs; /* whether the kernel forgets names without waiting */
 	uint64_t hits, misses, changes;
 };
 
@@ -65,7 +66,10 @@ void cache_wrote(struct fs *fs, const char *key, size_t key_len);
 /* The kernel is to ask again about INODE. */
 void cache_revoke(struct fs *fs, struct inode *inode);
 
-/* For how long the kernel may keep what it is told of INODE, in seconds; it is remembered that it may. */
+/* For how long the kernel may keep attributes that it is told of INODE, in seconds; it is remembered that it may. */
 double cache_grant(struct fs *fs, struct inode *inode);
+
+/* For how long it may keep the name of one whose attributes it may keep for SECONDS. */
+double cache_grant_name(struct fs *fs, double seconds);
 
 #endif

@@ -31,6 +31,7 @@
 struct entry {
 	uint64_t next;   /* the offset behind it */
 	uint64_t number; /* of its inode */
+	mode_t type;     /* 0: not known */
 	size_t name;     /* where its name begins in the names */
 };
 
@@ -197,6 +198,36 @@ static size_t count_skipped(const struct dir *dir, const shard_scan_batch *batch
 	return i;
 }
 
+/* A directory that was empty is a key by now. */
+static void note_key(struct fs *fs, const shard_reply *key)
+{
+	struct inode *inode = fs->inodes.kept_count ? inode_find(&fs->inodes, key->str, key->len) : NULL;
+
+	if (inode)
+		inode_set_kept(inode, false);
+}
+
+static void add_kept(void *ctx, const struct inode *inode)
+{
+	struct dir *dir = ctx;
+	struct entry *entry = &dir->entry[dir->count++];
+
+	*entry = (struct entry){
+		.next = ++dir->numbers, .number = fs_number(inode->hash), .type = S_IFDIR, .name = dir->names_len};
+	dir->names_len += name_listed(inode->key, inode->key_len, dir->names + dir->names_len) + 1;
+}
+
+/* Empty directories come last: no server has them. */
+static int add_all_kept(struct dir *dir)
+{
+	const struct inode_table *inodes = &dir->fs->inodes;
+
+	if (inodes->kept_count && make_room(dir, inodes->kept_count))
+		return ENOMEM;
+	inode_each_kept(inodes, add_kept, dir);
+	return 0;
+}
+
 static int add_batch(struct dir *dir, const shard_scan_batch *batch)
 {
 	forget_old(dir);
@@ -205,12 +236,14 @@ static int add_batch(struct dir *dir, const shard_scan_batch *batch)
 	dir->unplaced |= batch->count && !batch->place;
 	for (size_t i = count_skipped(dir, batch); i < batch->count; i++) {
 		const shard_reply *key = &batch->keys[i];
+		note_key(dir->fs, key);
 		struct entry *entry = &dir->entry[dir->count];
 
 		entry->next = offset_behind(dir, batch, i);
 		if (!entry->next)
 			return ENOMEM;
 		entry->number = fs_number(name_hash(key->str, key->len));
+		entry->type = 0;
 		entry->name = dir->names_len;
 		dir->names_len += name_listed(key->str, key->len, dir->names + dir->names_len) + 1;
 		dir->count++;
@@ -230,7 +263,7 @@ static void fill(struct dir *dir, struct listing *listing)
 		dir->dots++;
 	while (!listing->full && dir->at < dir->count) {
 		const struct entry *entry = &dir->entry[dir->at];
-		if (listing_add(listing, dir->names + entry->name, entry->number, 0, entry->next))
+		if (listing_add(listing, dir->names + entry->name, entry->number, entry->type, entry->next))
 			dir->at++;
 	}
 }
@@ -293,6 +326,8 @@ static void batch_came(void *ctx, const shard_scan_batch *batch)
 		dir->error = errors_of_words(batch->message);
 	else
 		dir->error = batch->error ? errors_of_code(batch->error) : add_batch(dir, batch);
+	if (batch->done && !dir->error)
+		dir->error = add_all_kept(dir);
 	dir->done = batch->done && !dir->error;
 	go_on(dir);
 }

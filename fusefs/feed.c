@@ -285,8 +285,8 @@ void feed_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 {
 	struct inode *inode = fs_inode(fs_of(req), ino);
 
-	/* Nothing is ever taken away; an open() with O_TRUNC says so to all files. */
-	if (to_set & FUSE_SET_ATTR_SIZE && !fi)
+	/* Nothing is ever taken away; O_TRUNC is what shells say to all files, and is ignored. */
+	if (to_set & FUSE_SET_ATTR_SIZE)
 		fuse_reply_err(req, EPERM);
 	else
 		reply_attr(req, inode);

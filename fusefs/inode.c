@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "fs.h"
+#include "probe.h"
 
 #define FIRST_BUCKETS 1024
 #define FRESH_COST 512 /* bytes that one which is kept costs besides its value's */
@@ -57,6 +58,7 @@ static void inode_destroy(struct inode *inode)
 {
 	inode_stale(inode);
 	buffer_unref(inode->told);
+	inode_set_kept(inode, false);
 	if (inode->table)
 		take_out(inode->table, inode);
 	if (inode->parent)
@@ -252,10 +254,32 @@ void inode_forget(struct inode *inode, uint64_t lookups)
 		inode_destroy(inode);
 }
 
+void inode_set_kept(struct inode *inode, bool kept)
+{
+	if (inode->kept == kept)
+		return;
+	inode->kept = kept;
+	inode->table->kept_count += kept ? 1 : -(size_t)1;
+}
+
+void inode_each_kept(const struct inode_table *table, void (*callback)(void *ctx, const struct inode *inode), void *ctx)
+{
+	size_t left = table->kept_count;
+
+	for (size_t i = 0; i < table->bucket_count && left; i++) {
+		for (const struct inode *inode = table->bucket[i]; inode; inode = inode->next) {
+			if (!inode->kept)
+				continue;
+			left--;
+			callback(ctx, inode);
+		}
+	}
+}
+
 void inode_leave(struct inode *inode)
 {
 	inode->gone = true;
-	inode->kept = false;
+	inode_set_kept(inode, false);
 	for (struct inode *child = inode->children; child; child = child->older_sibling)
 		child->gone = true;
 }
@@ -318,23 +342,25 @@ int inode_rename_member(struct inode *inode, const char *member, size_t member_l
 
 /* ---- what was seen ---- */
 
+/* Odd: of the bytes; even: of the size alone. */
 static uint64_t fingerprint(const struct sight *sight)
 {
 	if (!sight->start)
-		return sight->kind ^ (sight->size * 0x9E3779B97F4A7C15u);
+		return (sight->kind ^ (sight->size * 0x9E3779B97F4A7C15u)) & ~UINT64_C(1);
 	size_t len = buffer_size(sight->start);
-	return name_hash(buffer_map(sight->start, len), len) ^ (sight->size * 0x9E3779B97F4A7C15u);
+	return (name_hash(buffer_map(sight->start, len), len) ^ (sight->size * 0x9E3779B97F4A7C15u)) | 1;
 }
 
 void inode_saw(struct inode *inode, const struct sight *sight, struct timespec now)
 {
 	uint64_t print = fingerprint(sight);
 
-	if (inode->has_print && inode->print != print)
+	/* One of each sort cannot be compared. */
+	if (inode->has_print && inode->print != print && !((inode->print ^ print) & 1))
 		inode->mtime = inode->ctime = now;
 	inode->print = print;
 	inode->has_print = true;
-	inode->odd = !sight->whole || !sight->size;
+	inode->odd = inode->parent ? sight->size > PROBE_BYTES : !sight->whole || !sight->size;
 }
 
 void inode_missed(struct inode *inode, struct timespec now)

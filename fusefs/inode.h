@@ -39,7 +39,7 @@ struct inode {
 	struct inode *children; /* of a directory: those of its members that have inodes */
 	struct inode *older_sibling, *newer_sibling;
 	struct log *log;  /* of a stream's entries, while they are open for reading; or NULL */
-	bool kept;        /* an empty directory: there is no key, it is in the memory of this mount alone */
+	bool kept;        /* inode_set_kept(): an empty directory: there is no key, it is in the memory of this mount alone */
 	uint64_t lookups; /* what the kernel will FORGET */
 	unsigned holds;
 	bool gone;
@@ -74,6 +74,7 @@ struct inode_table {
 	size_t count;
 	struct inode *oldest, *newest; /* with `fresh` */
 	size_t fresh_bytes, fresh_limit;
+	size_t kept_count; /* how many are `kept` */
 };
 
 int inode_table_init(struct inode_table *table, size_t fresh_limit); /* 0 or ENOMEM */
@@ -108,6 +109,11 @@ static inline bool inode_in_memory(const struct inode *inode)
 {
 	return inode->gone || inode->scratch;
 }
+
+void inode_set_kept(struct inode *inode, bool kept);
+
+/* Calls back for all that are kept. */
+void inode_each_kept(const struct inode_table *table, void (*callback)(void *ctx, const struct inode *inode), void *ctx);
 
 /* Its name is someone else's from now on, and those of its members. Back again: only while nobody has taken it. */
 void inode_leave(struct inode *inode);

@@ -28,7 +28,8 @@ static void reply_entry(struct op *op, struct inode *inode, size_t size)
 	if (!req)
 		return;
 	lookup_entry(op->fs, inode, size, &entry);
-	entry.attr_timeout = entry.entry_timeout = cache_grant(op->fs, inode);
+	entry.attr_timeout = cache_grant(op->fs, inode);
+	entry.entry_timeout = cache_grant_name(op->fs, entry.attr_timeout);
 	pages_tell(inode, size);
 	inode->lookups++;
 	if (fuse_reply_entry(req, &entry))
@@ -109,7 +110,7 @@ static void looked(struct op *op, int error)
 		op_error(op, ENOMEM);
 		return;
 	}
-	inode->kept = false;
+	inode_set_kept(inode, false);
 	inode_saw(inode, sight, fs_now());
 	cache_keep(op, inode);
 	reply_entry(op, inode, sight->size);
@@ -275,7 +276,7 @@ static void attr_came(struct op *op, int error)
 		inode_leave(op->inode);
 		op_error(op, ESTALE);
 	} else {
-		op->inode->kept = false;
+		inode_set_kept(op->inode, false);
 		inode_saw(op->inode, sight, fs_now());
 		cache_keep(op, op->inode);
 		if (sight->kind == KIND_STRING)

@@ -65,8 +65,10 @@ static int find_place(struct place *place, fuse_req_t req, fuse_ino_t parent, co
 		error = copy_member(place, name, len);
 	else if (place->kind == KIND_NONE)
 		error = make ? EINVAL : ENOENT;
-	if (error)
+	if (error) {
 		free(place->member);
+		place->member = NULL;
+	}
 	return error;
 }
 
@@ -243,7 +245,8 @@ static void removed(struct op *op, const shard_result *result)
 	touch(op->inode);
 	forget_values(op->inode);
 	/* There is no empty key: what is left is a directory in memory. */
-	op->inode->kept |= !reply->element[1].integer && !op->inode->gone;
+	if (!reply->element[1].integer && !op->inode->gone)
+		inode_set_kept(op->inode, true);
 	op_error(op, count || removal->unborn ? 0 : ENOENT);
 }
 
@@ -418,17 +421,14 @@ void member_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino
 
 	if (!error)
 		error = find_place(&from, req, parent, name, false);
-	if (!error) {
+	if (!error)
 		error = find_place(&to, req, parent, new_name, true);
-		if (!error && (!can_move(&from) || !can_move(&to)))
-			error = EPERM;
-		if (error)
-			fuse_reply_err(req, error);
-		else
-			start_move(req, &from, &to, !(flags & RENAME_NOREPLACE));
-		free(from.member);
-		free(to.member);
-		return;
-	}
-	fuse_reply_err(req, error);
+	if (!error && (!can_move(&from) || !can_move(&to)))
+		error = EPERM;
+	if (error)
+		fuse_reply_err(req, error);
+	else
+		start_move(req, &from, &to, !(flags & RENAME_NOREPLACE));
+	free(from.member);
+	free(to.member);
 }

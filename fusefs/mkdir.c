@@ -41,7 +41,7 @@ static void reply_dir(struct op *op, struct inode *inode)
 
 	if (!req)
 		return;
-	inode->kept = true;
+	inode_set_kept(inode, true);
 	inode->mtime = inode->ctime = fs_now();
 	op->fs->root->mtime = op->fs->root->ctime = fs_now();
 	lookup_entry(op->fs, inode, 0, &entry);

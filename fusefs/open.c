@@ -25,7 +25,7 @@ static bool writes(int flags)
 static void set_modes(struct fuse_file_info *fi, struct handle *handle)
 {
 	fi->fh = (uintptr_t)handle;
-	fi->direct_io = handle->appends || !handle->pending || !handle->reads;
+	fi->direct_io = handle->inode->parent || handle->appends || !handle->pending || !handle->reads;
 	fi->noflush = !handle->writes;
 	pages_open(handle, fi);
 }

@@ -165,8 +165,10 @@ void probe_start(struct op *op, void (*done)(struct op *op, int error))
 	op->probe.done = done;
 	op->probe.tries = 0;
 	if (op->member) {
-		if (op->inode->parent)
+		if (op->inode->parent) {
 			inode_stale(op->inode);
+			probe_expect(&op->probe, op->inode);
+		}
 		type_look(op);
 		return;
 	}

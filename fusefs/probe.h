@@ -21,7 +21,7 @@ struct probe {
 	long long pttl;   /* -2: there was no such key */
 	int error;
 	unsigned wrong; /* how many commands said that the key has another type */
-	bool alone;     /* GETRANGE alone */
+	bool alone;     /* GETRANGE alone; of a member: its value */
 	bool typed;     /* TYPE alone */
 	unsigned left, tries;
 	struct look_mark look; /* whether it may be kept */

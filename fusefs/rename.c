@@ -57,7 +57,7 @@ static void finish(struct op *op)
 
 	if (renaming->target && !renaming->done) {
 		inode_return(renaming->target);
-		renaming->target->kept = renaming->target_kept;
+		inode_set_kept(renaming->target, renaming->target_kept);
 	}
 	inode_drop(renaming->target);
 	buffer_unref(renaming->sent);

@@ -189,7 +189,7 @@ static int take_value(const struct type *type, const shard_reply *reply, struct 
 /* Of `exists` and `length`. */
 static int take_length(const struct type *type, const shard_reply *reply, struct sight *sight)
 {
-	if (reply->type != SHARD_REPLY_ARRAY || reply->len != 2)
+	if (reply->len != 2)
 		return EIO;
 	for (size_t i = 0; i < 2; i++)
 		if (reply->element[i].type != SHARD_REPLY_INTEGER)
@@ -207,8 +207,10 @@ static void looked(struct op *op, const shard_result *result)
 	int error = errors_of_result(result);
 
 	probe_finish(op);
-	if (!error)
-		error = (type->length ? take_length : take_value)(type, result->reply, sight);
+	if (!error && result->reply->type == SHARD_REPLY_ARRAY)
+		error = take_length(type, result->reply, sight);
+	else if (!error)
+		error = take_value(type, result->reply, sight);
 	sight->at = fs_now_ms();
 	op->probe.done(op, error);
 }
@@ -225,7 +227,7 @@ void type_look(struct op *op)
 	const struct type *type = type_of_op(op);
 	struct words words[2] = {0};
 
-	if (type->length) {
+	if (type->length && !op->probe.alone) {
 		add_command(&words[0], type->exists, op);
 		add_command(&words[1], type->length, op);
 		op_submit_multi(op, 2, words, looked);
