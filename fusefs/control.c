@@ -204,12 +204,23 @@ void control_close_all(struct fs *fs)
 		control_list_close(fs->control.lists);
 }
 
+/* The table's end knows of one level of members alone. */
+static void forget_members(struct inode *dir)
+{
+	for (struct inode *child = dir->children, *older; child; child = older) {
+		older = child->older_sibling;
+		forget_members(child);
+		inode_forget(child, UINT64_MAX);
+	}
+}
+
 void control_finish(struct fs *fs)
 {
 	struct inode *top = fs->control.top;
 
 	if (!top)
 		return;
+	forget_members(top);
 	top->table = NULL;
 	top->lookups = 0;
 	inode_drop(top);

@@ -29,6 +29,6 @@ struct control {
 /* 0 or ENOMEM. After the table of inodes is there. */
 int control_start(struct fs *fs, struct options *options);
 void control_close_all(struct fs *fs); /* as if all programs had ended */
-void control_finish(struct fs *fs);    /* after the table of inodes was finished */
+void control_finish(struct fs *fs);    /* before the table of inodes is finished; nothing is held any more */
 
 #endif

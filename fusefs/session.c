@@ -258,8 +258,8 @@ static void finish(struct session *session)
 		close(session->signal_fd);
 	free(session->buf.mem);
 	scratch_finish(fs);
-	inode_table_finish(&fs->inodes);
 	control_finish(fs);
+	inode_table_finish(&fs->inodes);
 	inode_drop(fs->root);
 	if (fs->session)
 		fuse_session_destroy(fs->session);
