@@ -83,7 +83,7 @@ void cache_keep(struct op *op, struct inode *inode)
 {
 	struct cache *cache = &op->fs->cache;
 	const struct look_mark *look = &op->probe.look;
-	bool watched = look->good && shard_tracking_holds(cache->tracking, &look->mark);
+	bool watched = cache->tracking && look->good && shard_tracking_holds(cache->tracking, &look->mark);
 	long long pttl = op->probe.pttl;
 
 	inode_keep(inode, &op->probe.sight);

@@ -27,11 +27,13 @@
 #define KEPT_BYTES_UNPLACED ((size_t)8 << 20)
 /* Entries to have before they are asked for. */
 #define AHEAD 4096
+/* A key that is slow to tell its type is listed without. */
+#define TYPES_MS 1000
 
 struct entry {
 	uint64_t next;   /* the offset behind it */
 	uint64_t number; /* of its inode */
-	mode_t type;     /* 0: not known */
+	enum kind kind;  /* KIND_NONE: not known */
 	size_t name;     /* where its name begins in the names */
 };
 
@@ -41,6 +43,19 @@ struct tie {
 	uint64_t place;
 	char *key;
 	size_t key_len;
+};
+
+/* Keys of a batch that are asked for their types: who walks through the listing would look each of them up, else. */
+struct typing {
+	struct typing *next;
+	struct dir *dir; /* NULL: it does not wait any more */
+	size_t left;
+	size_t first; /* the entry of the first */
+	size_t count;
+	struct typed {
+		struct typing *typing;
+		enum kind kind;
+	} key[];
 };
 
 struct dir {
@@ -59,10 +74,11 @@ struct dir {
 	uint64_t numbers; /* the last one given away */
 	struct tie *tie;
 	size_t tie_count;
-	uint64_t skip;           /* keys up to the tie of this number are not wanted; 0: none */
-	struct listing *waiting; /* held */
-	unsigned dots;           /* how many of "." and ".." it has got */
-	size_t at;               /* the entry that it wants next */
+	uint64_t skip;                       /* keys up to the tie of this number are not wanted; 0: none */
+	struct typing *typing, *last_typing; /* in the order of the entries; those from the first one on wait */
+	struct listing *waiting;             /* held */
+	unsigned dots;                       /* how many of "." and ".." it has got */
+	size_t at;                           /* the entry that it wants next */
 };
 
 /* ---- what is kept ---- */
@@ -80,6 +96,8 @@ static void forget_entries(struct dir *dir, size_t count)
 	memmove(dir->names, dir->names + bytes, dir->names_len);
 	for (size_t i = 0; i < dir->count; i++)
 		dir->entry[i].name -= bytes;
+	for (struct typing *typing = dir->typing; typing; typing = typing->next)
+		typing->first -= count;
 }
 
 static void forget_old(struct dir *dir)
@@ -213,7 +231,7 @@ static void add_kept(void *ctx, const struct inode *inode)
 	struct entry *entry = &dir->entry[dir->count++];
 
 	*entry = (struct entry){
-		.next = ++dir->numbers, .number = fs_number(inode->hash), .type = S_IFDIR, .name = dir->names_len};
+		.next = ++dir->numbers, .number = fs_number(inode->hash), .kind = inode->kind, .name = dir->names_len};
 	dir->names_len += name_listed(inode->key, inode->key_len, dir->names + dir->names_len) + 1;
 }
 
@@ -228,9 +246,12 @@ static int add_all_kept(struct dir *dir)
 	return 0;
 }
 
+static void ask_types(struct dir *dir, const shard_scan_batch *batch, size_t count);
+
 static int add_batch(struct dir *dir, const shard_scan_batch *batch)
 {
 	forget_old(dir);
+	size_t before = dir->count;
 	if (make_room(dir, batch->count))
 		return ENOMEM;
 	dir->unplaced |= batch->count && !batch->place;
@@ -243,13 +264,15 @@ static int add_batch(struct dir *dir, const shard_scan_batch *batch)
 		if (!entry->next)
 			return ENOMEM;
 		entry->number = fs_number(name_hash(key->str, key->len));
-		entry->type = 0;
+		entry->kind = KIND_NONE;
 		entry->name = dir->names_len;
 		dir->names_len += name_listed(key->str, key->len, dir->names + dir->names_len) + 1;
 		dir->count++;
 	}
 	if (batch->count)
 		dir->skip = 0;
+	if (dir->count > before)
+		ask_types(dir, batch, dir->count - before);
 	return 0;
 }
 
@@ -259,11 +282,11 @@ static void fill(struct dir *dir, struct listing *listing)
 {
 	static const char *const dots[] = {".", ".."};
 
-	while (dir->dots < BEHIND_DOTS && listing_add(listing, dots[dir->dots], FUSE_ROOT_ID, S_IFDIR, dir->dots + 1))
+	while (dir->dots < BEHIND_DOTS && listing_add(listing, dots[dir->dots], FUSE_ROOT_ID, KIND_ROOT, dir->dots + 1))
 		dir->dots++;
-	while (!listing->full && dir->at < dir->count) {
+	while (!listing->full && dir->at < (dir->typing ? dir->typing->first : dir->count)) {
 		const struct entry *entry = &dir->entry[dir->at];
-		if (listing_add(listing, dir->names + entry->name, entry->number, entry->type, entry->next))
+		if (listing_add(listing, dir->names + entry->name, entry->number, entry->kind, entry->next))
 			dir->at++;
 	}
 }
@@ -299,7 +322,7 @@ static void serve(struct dir *dir)
 		return;
 	}
 	fill(dir, listing);
-	if (!listing->full && !dir->done && !dir->error)
+	if (!listing->full && (dir->typing || (!dir->done && !dir->error)))
 		return;
 	dir->waiting = NULL;
 	if (!listing->used && dir->error)
@@ -315,6 +338,72 @@ static void go_on(struct dir *dir)
 		if (dir->error)
 			serve(dir);
 	}
+}
+
+static void type_done(struct typing *typing)
+{
+	struct dir *dir = typing->dir;
+
+	if (--typing->left || (dir && dir->typing != typing))
+		return;
+	if (!dir) {
+		free(typing);
+		return;
+	}
+	while (dir->typing && !dir->typing->left) {
+		typing = dir->typing;
+		for (size_t i = 0; i < typing->count; i++)
+			dir->entry[typing->first + i].kind = typing->key[i].kind;
+		dir->typing = typing->next;
+		free(typing);
+	}
+	go_on(dir);
+}
+
+static void type_came(void *ctx, const shard_result *result)
+{
+	struct typed *typed = ctx;
+
+	if (!result->error && result->reply->type == SHARD_REPLY_STATUS)
+		typed->kind = kind_of_type(result->reply->str);
+	type_done(typed->typing);
+}
+
+/* Of the last COUNT keys of the batch, which are entries now. Failing only means that they are not known. */
+static void ask_types(struct dir *dir, const shard_scan_batch *batch, size_t count)
+{
+	static const shard_call how = {.timeout_ms = TYPES_MS};
+	struct typing *typing = calloc(1, sizeof(*typing) + count * sizeof(typing->key[0]));
+
+	if (!typing)
+		return;
+	*typing = (struct typing){.dir = dir, .left = 1, .first = dir->count - count, .count = count};
+	for (size_t i = 0; i < count; i++) {
+		const shard_reply *key = &batch->keys[batch->count - count + i];
+		const char *const argv[] = {"TYPE", key->str};
+		const size_t argvlen[] = {4, key->len};
+
+		typing->key[i].typing = typing;
+		typing->left += shard_submit(dir->fs->client, 2, argv, argvlen, &how, type_came, &typing->key[i],
+					     NULL) == SHARD_OK;
+	}
+	if (!--typing->left) {
+		free(typing);
+		return;
+	}
+	*(dir->typing ? &dir->last_typing->next : &dir->typing) = typing;
+	dir->last_typing = typing;
+}
+
+static void forget_typing(struct dir *dir)
+{
+	for (struct typing *typing = dir->typing, *next; typing; typing = next) {
+		next = typing->next;
+		typing->dir = NULL;
+		if (!typing->left)
+			free(typing);
+	}
+	dir->typing = NULL;
 }
 
 static void batch_came(void *ctx, const shard_scan_batch *batch)
@@ -347,6 +436,7 @@ static int go_back(struct dir *dir, uint64_t place, uint64_t offset)
 	shard_scan_options how = {.ordered = true};
 
 	stop_waiting(dir);
+	forget_typing(dir);
 	if (dir->asked || dir->error || !place)
 		end_scan(dir);
 	if (!dir->scan)
@@ -473,6 +563,7 @@ void dir_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 void dir_close(struct dir *dir)
 {
 	end_scan(dir);
+	forget_typing(dir);
 	stop_waiting(dir);
 	forget_ties(dir);
 	free(dir->entry);

@@ -16,6 +16,7 @@ struct look {
 	uint64_t next;
 	char *key;
 	size_t key_len;
+	enum kind kind; /* what the listing says that it is */
 	bool known;
 	size_t size;
 	struct inode *inode; /* that the kernel was told of; or NULL */
@@ -32,7 +33,7 @@ void listing_finish(struct op *op)
 }
 
 /* Failing only means that there are no attributes. */
-static void note_look(struct listing *listing, const char *name, uint64_t next)
+static void note_look(struct listing *listing, const char *name, enum kind kind, uint64_t next)
 {
 	size_t len = strlen(name);
 
@@ -53,12 +54,17 @@ static void note_look(struct listing *listing, const char *name, uint64_t next)
 		return;
 	}
 	listing->look[listing->look_count++] =
-		(struct look){.at = listing->used, .next = next, .key = key, .key_len = decoded.key_len};
+		(struct look){.at = listing->used, .next = next, .key = key, .key_len = decoded.key_len, .kind = kind};
 }
 
-bool listing_add(struct listing *listing, const char *name, uint64_t number, mode_t type, uint64_t next)
+static mode_t type_of_kind(enum kind kind)
 {
-	struct fuse_entry_param entry = {.attr = {.st_ino = number, .st_mode = type}};
+	return kind == KIND_NONE ? 0 : kind_is_dir(kind) ? S_IFDIR : S_IFREG;
+}
+
+bool listing_add(struct listing *listing, const char *name, uint64_t number, enum kind kind, uint64_t next)
+{
+	struct fuse_entry_param entry = {.attr = {.st_ino = number, .st_mode = type_of_kind(kind)}};
 	size_t room = listing->size - listing->used;
 	char *at = listing->bytes + listing->used;
 	size_t need = listing->plus ? fuse_add_direntry_plus(listing->op.req, at, room, name, &entry, (off_t)next)
@@ -67,8 +73,8 @@ bool listing_add(struct listing *listing, const char *name, uint64_t number, mod
 	listing->full = need > room;
 	if (listing->full)
 		return false;
-	if (!type && (listing->looks || (listing->bait && !listing->look_count)))
-		note_look(listing, name, next);
+	if (kind < KIND_ROOT && (listing->looks || (listing->bait && !listing->look_count)))
+		note_look(listing, name, kind, next);
 	listing->used += need;
 	return true;
 }
@@ -90,7 +96,7 @@ static void tell(struct listing *listing, struct look *look)
 
 	if (!look->known || !is_quiet(inode_find(&fs->inodes, look->key, look->key_len)))
 		return;
-	struct inode *inode = inode_get(&fs->inodes, KIND_STRING, look->key, look->key_len, fs->mounted);
+	struct inode *inode = inode_get(&fs->inodes, look->kind, look->key, look->key_len, fs->mounted);
 	if (!inode)
 		return;
 	lookup_entry(fs, inode, look->size, &entry);
@@ -125,8 +131,11 @@ static void looked(void *ctx, const shard_result *result)
 {
 	struct look *look = ctx;
 
-	if (!result->error && result->reply->type == SHARD_REPLY_INTEGER && result->reply->integer > 0) {
+	if (!result->error && result->reply->type == SHARD_REPLY_STATUS) {
+		look->known = kind_of_type(result->reply->str) == look->kind;
+	} else if (!result->error && result->reply->type == SHARD_REPLY_INTEGER && result->reply->integer > 0) {
 		look->known = true;
+		look->kind = KIND_STRING;
 		look->size = (size_t)result->reply->integer;
 	}
 	look_done(look->listing);
@@ -134,8 +143,9 @@ static void looked(void *ctx, const shard_result *result)
 
 static void start_look(struct listing *listing, struct look *look)
 {
-	const char *const argv[] = {"STRLEN", look->key};
-	const size_t argvlen[] = {6, look->key_len};
+	const char *command = kind_is_typed(look->kind) ? "TYPE" : "STRLEN";
+	const char *const argv[] = {command, look->key};
+	const size_t argvlen[] = {strlen(command), look->key_len};
 	static const shard_call how = {.timeout_ms = LOOK_MS};
 
 	look->listing = listing;

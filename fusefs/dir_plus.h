@@ -5,7 +5,7 @@
  * The kernel asks for them once at the start, and again while names that it
  * does not know, or attributes that it had this way, are looked up (ls -l). So
  * the first answer of a long listing has those of one entry: whether they are
- * looked up decides. Attributes are had with one STRLEN a key, all at once, and
+ * looked up decides. Attributes are had with one STRLEN (of a directory: TYPE) a key, all at once, and
  * serve for FS_FRESH_MS. Where that does not tell (a key that is open, empty or
  * gone), an entry has none, and is looked up.
  */
@@ -28,8 +28,8 @@ struct listing {
 	size_t looks_left;
 };
 
-/* Adds an entry; TYPE 0: of a key, whose type nobody knows yet. False: there is no room for it; then the answer is full. */
-bool listing_add(struct listing *listing, const char *name, uint64_t number, mode_t type, uint64_t next);
+/* Adds an entry; KIND_NONE: of a key whose type is not known. False: there is no room for it; the answer is full. */
+bool listing_add(struct listing *listing, const char *name, uint64_t number, enum kind kind, uint64_t next);
 
 /* Answers, after a look at the keys where that is wanted. Takes the caller's hold. */
 void listing_answer(struct listing *listing);

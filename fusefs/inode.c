@@ -14,6 +14,7 @@
 int inode_table_init(struct inode_table *table, size_t fresh_limit)
 {
 	*table = (struct inode_table){.bucket_count = FIRST_BUCKETS, .fresh_limit = fresh_limit};
+	table->past = calloc(INODE_PAST, sizeof(*table->past)); /* without it there is none */
 	table->bucket = calloc(FIRST_BUCKETS, sizeof(*table->bucket));
 	return table->bucket ? 0 : ENOMEM;
 }
@@ -54,8 +55,46 @@ static void leave_parent(struct inode *inode)
 	inode_drop(inode->parent);
 }
 
+/* ---- what the kernel has forgotten ---- */
+
+static struct past *past_of(const struct inode_table *table, uint64_t hash)
+{
+	return table->past ? &table->past[hash % INODE_PAST] : NULL;
+}
+
+static void remember(const struct inode *inode)
+{
+	struct past *past = inode->table ? past_of(inode->table, inode->hash) : NULL;
+
+	if (past && !inode->gone && !inode->parent && inode->has_print)
+		*past = (struct past){inode->hash, inode->print, inode->atime, inode->mtime, inode->ctime};
+}
+
+static void recall(struct inode *inode)
+{
+	const struct past *past = past_of(inode->table, inode->hash);
+
+	if (!past || past->hash != inode->hash)
+		return;
+	inode->print = past->print;
+	inode->has_print = true;
+	inode->atime = past->atime;
+	inode->mtime = past->mtime;
+	inode->ctime = past->ctime;
+}
+
+void inode_no_past(struct inode_table *table, const char *key, size_t key_len)
+{
+	uint64_t hash = name_hash(key, key_len);
+	struct past *past = past_of(table, hash);
+
+	if (past && past->hash == hash)
+		past->hash = 0;
+}
+
 static void inode_destroy(struct inode *inode)
 {
+	remember(inode);
 	inode_stale(inode);
 	buffer_unref(inode->told);
 	inode_set_kept(inode, false);
@@ -87,7 +126,9 @@ void inode_table_finish(struct inode_table *table)
 		while (table->bucket[i])
 			inode_destroy(table->bucket[i]);
 	free(table->bucket);
+	free(table->past);
 	table->bucket = NULL;
+	table->past = NULL;
 }
 
 /* Failing only makes the chains longer. */
@@ -208,6 +249,7 @@ struct inode *inode_get(struct inode_table *table, enum kind kind, const char *k
 	inode->hash = name_hash(key, key_len);
 	inode->table = table;
 	insert(table, inode);
+	recall(inode);
 	return inode;
 }
 

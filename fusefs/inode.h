@@ -68,12 +68,21 @@ struct inode {
 	struct inode *older, *newer; /* in the list of those that have one */
 };
 
+/* What is remembered of an inode that the kernel has forgotten: its times, and what they belong to. */
+struct past {
+	uint64_t hash, print;
+	struct timespec atime, mtime, ctime;
+};
+
+#define INODE_PAST 4096
+
 struct inode_table {
 	struct inode **bucket;
 	size_t bucket_count; /* a power of two */
 	size_t count;
 	struct inode *oldest, *newest; /* with `fresh` */
 	size_t fresh_bytes, fresh_limit;
+	struct past *past; /* INODE_PAST of them, by hash; or NULL */
 	size_t kept_count; /* how many are `kept` */
 };
 
@@ -130,6 +139,9 @@ void inode_saw(struct inode *inode, const struct sight *sight, struct timespec n
 
 /* A value was written through this mount: the times are NOW, what is seen next is no further change. */
 void inode_wrote(struct inode *inode, struct timespec now);
+
+/* Nobody has the key: nothing is remembered of it. */
+void inode_no_past(struct inode_table *table, const char *key, size_t key_len);
 
 /* The key was not there: what was known of it is void. */
 void inode_missed(struct inode *inode, struct timespec now);

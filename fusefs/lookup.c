@@ -89,6 +89,8 @@ static void miss(struct op *op, int error)
 	}
 	if (inode)
 		inode_missed(inode, fs_now());
+	else if (!error)
+		inode_no_past(&op->fs->inodes, op->key, op->key_len);
 	op_error(op, error ? error : ENOENT);
 }
 

@@ -194,9 +194,9 @@ static bool submit_scan(struct op *op, const struct inode *dir, const char *curs
 
 /* ---- answering ---- */
 
-static bool add(struct reading *reading, const char *name, uint64_t number, mode_t type)
+static bool add(struct reading *reading, const char *name, uint64_t number, enum kind kind)
 {
-	if (!listing_add(&reading->listing, name, number, type, reading->offset + 1))
+	if (!listing_add(&reading->listing, name, number, kind, reading->offset + 1))
 		return false;
 	reading->offset++;
 	return true;
@@ -210,7 +210,7 @@ static void fill_list(struct reading *reading)
 
 	while ((at = reading->offset - BEHIND_DOTS) < members->length) {
 		snprintf(name, sizeof(name), "%llu", (unsigned long long)(members->length - 1 - at));
-		if (!add(reading, name, fs_number(inode_member_hash(members->dir, name, strlen(name))), S_IFREG))
+		if (!add(reading, name, fs_number(inode_member_hash(members->dir, name, strlen(name))), KIND_MEMBER))
 			return;
 	}
 }
@@ -221,13 +221,13 @@ static void fill(struct reading *reading)
 	bool room = true;
 
 	while (room && reading->offset < BEHIND_DOTS)
-		room = reading->offset ? add(reading, "..", FUSE_ROOT_ID, S_IFDIR)
-				       : add(reading, ".", fs_number(members->dir->hash), S_IFDIR);
+		room = reading->offset ? add(reading, "..", FUSE_ROOT_ID, KIND_ROOT)
+				       : add(reading, ".", fs_number(members->dir->hash), members->dir->kind);
 	if (room && type_of(members->dir->kind)->numbered)
 		fill_list(reading);
 	while (room && reading->offset - BEHIND_DOTS - members->first < members->count) {
 		const struct entry *entry = &members->entry[reading->offset - BEHIND_DOTS - members->first];
-		room = add(reading, entry->name, entry->number, S_IFREG);
+		room = add(reading, entry->name, entry->number, KIND_MEMBER);
 	}
 }
 

@@ -12,6 +12,8 @@ from shardtest import Cluster, TempDir, program
 from tools import records
 
 OPERATIONS = ("stat", "read", "create", "unlink")
+HOT = ("stat", "read")
+UNCACHED = ("-o", "cache=off")
 SHOWN = {"stat": "stat", "read": "open+read+close", "create": "create+write+close", "unlink": "unlink"}
 VALUE = b"v" * 100
 LARGE = 100 << 20
@@ -19,7 +21,7 @@ SCAN = "redis-cli --scan, node after node"
 
 
 def run(context):
-    parts = {"ops": bench_operations, "cp": bench_copies, "ls": bench_listings}
+    parts = {"ops": bench_operations, "hot": bench_hot, "cp": bench_copies, "ls": bench_listings}
     with Cluster(masters=3, replicas=0) as cluster:
         for name, part in parts.items():
             if context.only in name:
@@ -41,10 +43,10 @@ def fill(cluster, clients, count):
             connection.pipeline(commands)
 
 
-def operations(cluster, mount, clients, count):
+def operations(cluster, mount, clients, count, which=OPERATIONS):
     """Seconds an operation takes, the daemon's CPU and that of all: {"stat": ..., "stat cpu": ..., "stat all": ...}."""
     pids = ",".join(str(pid) for pid in (mount.pid, *(server.pid for server in cluster.servers)))
-    argv = [program("bench-fs-client"), mount.path, pids, str(clients), str(count), *OPERATIONS]
+    argv = [program("bench-fs-client"), mount.path, pids, str(clients), str(count), *which]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
     if done.returncode:
         raise Failure(f"{' '.join(argv)}: {done.stderr.strip()}")
@@ -66,7 +68,8 @@ def quicker(context, cluster, prototypes, clients):
 
 def bench_operations(context, cluster):
     fill(cluster, 8, context.scaled(4000))
-    with mounts.shardfs(cluster) as ours, mounts.prototype(cluster) as one, mounts.prototype(cluster, 8) as many:
+    ours = mounts.shardfs(cluster, *UNCACHED)
+    with ours, mounts.prototype(cluster) as one, mounts.prototype(cluster, 8) as many:
         prototypes = {"blocking prototype, one thread": one, "blocking prototype, eight threads": many}
         for clients in (1, 8):
             name = quicker(context, cluster, prototypes, clients)
@@ -85,6 +88,22 @@ def operation_rows(got, clients, peer):
         for metric, more, kind in ((" all", ", CPU of all", goal), ("", "", ()), (" cpu", ", CPU of the daemon", ())):
             ours, theirs = (got.median(side, name + metric) for side in ("shard", "peer"))
             yield Row(what + more, "us", ours, peer, theirs, *kind)
+
+
+def bench_hot(context, cluster):
+    """What was looked at before, with caching and without."""
+    count = context.scaled(2000)
+    fill(cluster, 1, count)
+    with mounts.shardfs(cluster) as cached, mounts.shardfs(cluster, *UNCACHED) as asking:
+
+        def side(mount):
+            return lambda: operations(cluster, mount, 1, count, HOT)
+
+        got = interleave(context, {"cached": side(cached), "asking": side(asking)}, 2 * context.rounds)
+        for name, goal in (("stat", ()), ("read", ("speed-up", 3.0))):
+            what = f"{SHOWN[name]}, looked at before, CPU of all"
+            metric = f"{name} all"
+            yield Row(what, "us", got.median("cached", metric), "-o cache=off", got.median("asking", metric), *goal)
 
 
 # ---- copies ----
@@ -120,7 +139,7 @@ def command(cluster, what, key, size):
 
 def bench_copies(context, cluster):
     size = context.scaled(LARGE)
-    with TempDir("shard-bench-") as folder, mounts.shardfs(cluster) as ours:
+    with TempDir("shard-bench-") as folder, mounts.shardfs(cluster, *UNCACHED) as ours:
         source = os.path.join(folder, "source")
         with open(source, "wb") as file:
             file.write(b"v" * size)
@@ -155,7 +174,7 @@ def bench_listings(context, cluster):
     owners = records.Owners(cluster)
     records.fill(owners, records.names(count))
     nodes = " && ".join(f"redis-cli --scan -p {server.port}" for server in owners.servers)
-    with mounts.shardfs(cluster) as ours:
+    with mounts.shardfs(cluster, *UNCACHED) as ours:
         listed = subprocess.run(["ls", "-f"], cwd=ours.path, capture_output=True, timeout=300, check=True)
         if len(set(listed.stdout.split())) != count + 2:
             raise Failure(f"ls -f: {len(set(listed.stdout.split())) - 2} keys, not {count}")

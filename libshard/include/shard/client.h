@@ -263,7 +263,9 @@ SHARD_API void shard_client_stop(shard_client *client);
 
 /*
  * One tick that waits at most TIMEOUT_MS for something to happen (negative:
- * until something does). Blocks that long.
+ * until something does). Blocks that long. Where all that is pending is on one
+ * connection whose answers come at once, that alone is looked at, for a few
+ * milliseconds; watches and timers are then late by so much.
  */
 SHARD_API int shard_client_wait(shard_client *client, int timeout_ms);
 
