@@ -83,6 +83,9 @@ static int copy(const char *key, size_t key_len, char **out, size_t *out_len)
 int fs_key_of_name(const struct fs *fs, const char *name, bool make, char **key, size_t *key_len)
 {
 	size_t len = strlen(name);
+
+	if (strcmp(name, CONTROL_NAME) == 0)
+		return EPERM;
 	char *room = malloc(len + 1);
 
 	if (!room)

@@ -17,8 +17,10 @@
 #include <shard/client.h>
 
 #include "cache.h"
+#include "control.h"
 #include "inode.h"
 #include "options.h"
+#include "stats.h"
 
 /*
  * The kernel lets one LOOKUP of a name go on at a time. Those that waited
@@ -45,6 +47,8 @@ struct fs {
 	struct fuse_session *session;
 	struct inode_table inodes;
 	struct cache cache;
+	struct control control;
+	struct stats stats;
 	struct inode *root;
 	struct handle *handles; /* all open files */
 	struct dir *dirs;       /* all open listings */
@@ -70,6 +74,14 @@ static inline struct fs *fs_of(fuse_req_t req)
 {
 	return fuse_req_userdata(req);
 }
+
+/* Errors are counted where they are told. */
+static inline int fs_reply_err(fuse_req_t req, int error)
+{
+	stats_error(&fs_of(req)->stats, error);
+	return fuse_reply_err(req, error);
+}
+#define fuse_reply_err fs_reply_err
 
 /* The deadline of a call, in ms. */
 static inline unsigned fs_timeout_ms(const struct fs *fs)
@@ -99,7 +111,7 @@ void fs_stat(const struct fs *fs, const struct inode *inode, size_t size, struct
 
 /*
  * The key of a name, for operations that come after a LOOKUP of it. malloc'ed
- * into *KEY, with a NUL behind it. Returns 0, or ENOENT, EINVAL, ENOMEM; MAKE: for a name to create.
+ * into *KEY, with a NUL behind it. Returns 0, or ENOENT, EINVAL, EPERM, ENOMEM; MAKE: for a name to create.
  */
 int fs_key_of_name(const struct fs *fs, const char *name, bool make, char **key, size_t *key_len);
 

@@ -22,6 +22,9 @@ enum kind {
 	KIND_TOKEN,  /* the same, of a set: always empty */
 	KIND_PUSH,   /* what is written to it is appended to a list */
 	KIND_LOG,    /* the entries of a stream */
+	/* In .shardfs. */
+	KIND_CONTROL,
+	KIND_CONTROL_DIR,
 	KIND_COUNT
 };
 
@@ -32,7 +35,7 @@ static inline bool kind_is_typed(enum kind kind)
 
 static inline bool kind_is_dir(enum kind kind)
 {
-	return kind == KIND_ROOT || kind_is_typed(kind);
+	return kind == KIND_ROOT || kind == KIND_CONTROL_DIR || kind_is_typed(kind);
 }
 
 /* Whether a file of this kind has bytes that can be written anywhere. */

@@ -213,7 +213,7 @@ int load_start(struct handle *handle)
 	const char *words[] = {"GET", handle->inode->key};
 	size_t lens[] = {3, handle->inode->key_len};
 	struct load *load = calloc(1, sizeof(*load));
-	shard_call how = {.sink = piece_came, .sink_ctx = load};
+	shard_call how = {.sink = piece_came, .sink_ctx = load, .timeout_ms = handle->fs->options->connect.timeout_ms};
 	int error;
 
 	if (load)
@@ -233,6 +233,7 @@ int load_start(struct handle *handle)
 		destroy(load);
 		return errors_of_code(error);
 	}
+	load->fs->stats.commands++;
 	handle->load = load;
 	return 0;
 }

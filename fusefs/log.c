@@ -133,7 +133,7 @@ static void reply(struct look *look)
 static bool satisfied(const struct look *look)
 {
 	if (look->stat)
-		return fs_now_ms() - look->op.began > STAT_MS;
+		return stats_now_us() - look->op.began_us > STAT_MS * 1000;
 	return buffer_size(look->log->text) >= look->offset + look->size;
 }
 

@@ -149,8 +149,13 @@ static void look_up_key(fuse_req_t req, const char *key, size_t key_len)
 void lookup_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	size_t len = strlen(name);
-	char *key = malloc(len + 1);
+	char *key = NULL;
 
+	if (strcmp(name, CONTROL_NAME) == 0) {
+		control_lookup_top(req);
+		return;
+	}
+	key = malloc(len + 1);
 	if (!key) {
 		fuse_reply_err(req, ENOMEM);
 		return;

@@ -416,6 +416,9 @@ void member_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino
 	struct place from = {0}, to = {0};
 	int error = flags & ~(unsigned)RENAME_NOREPLACE ? EINVAL : parent != new_parent ? EXDEV : 0;
 
+	if (error == EXDEV && control_is_in(fs_of(req), new_parent))
+		error = EPERM;
+
 	if (!error)
 		error = find_place(&from, req, parent, name, false);
 	if (!error)

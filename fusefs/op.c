@@ -41,7 +41,7 @@ static void *create(fuse_req_t req, size_t size, struct inode *inode, const char
 	op->fs = fs_of(req);
 	op->req = req;
 	op->holds = 1;
-	op->began = fs_now_ms();
+	op->began_us = stats_now_us();
 	op->inode = inode ? inode_hold(inode) : NULL;
 	op->key = place((char *)op + size, key, key_len);
 	op->key_len = key_len;
@@ -87,6 +87,8 @@ fuse_req_t op_answer(struct op *op)
 	fuse_req_t req = op->req;
 
 	op->req = NULL;
+	if (req && op->asked)
+		stats_took(&op->fs->stats, stats_now_us() - op->began_us);
 	return req;
 }
 
@@ -145,22 +147,25 @@ static bool submitted(struct op_call *call, int error)
 {
 	struct op *op = call->op;
 
-	if (!error)
+	if (!error) {
+		op->asked = true;
+		op->fs->stats.commands++;
 		return true;
+	}
 	call->op = NULL;
 	op_error(op, errors_of_code(error));
 	op_drop(op);
 	return false;
 }
 
-/* What is left of the deadline for a step that is not the first; 0: all of it. */
+/* What is left of the deadline; 0: all of the client's. */
 static unsigned left(const struct op *op)
 {
 	unsigned timeout = fs_timeout_ms(op->fs);
-	uint64_t spent = fs_now_ms() - op->began;
+	uint64_t spent = (stats_now_us() - op->began_us) / 1000;
 
 	if (spent < STEP_MS)
-		return 0;
+		return op->fs->options->connect.timeout_ms;
 	return spent < timeout ? timeout - (unsigned)spent : 1;
 }
 

@@ -29,7 +29,8 @@ struct op {
 	struct fs *fs;
 	fuse_req_t req; /* NULL once answered */
 	unsigned holds;
-	uint64_t began; /* ms */
+	uint64_t began_us;
+	bool asked;     /* a server */
 	bool keeps_on;  /* an interrupt does not cancel its commands: they change something */
 	struct op_call call[OP_CALLS];
 	struct inode *inode; /* held; or NULL */

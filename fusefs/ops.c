@@ -115,10 +115,37 @@ static const struct fuse_lowlevel_ops feed_ops = {
 	.getxattr = xattr_none,
 };
 
+/* What is in .shardfs. */
+static const struct fuse_lowlevel_ops control_dir_ops = {
+	.lookup = control_lookup,
+	.getattr = control_getattr,
+	.create = control_create,
+	.mknod = control_mknod,
+	.opendir = control_opendir,
+	.readdir = control_readdir,
+	.readdirplus = control_readdirplus,
+	.releasedir = control_releasedir,
+	.getxattr = xattr_none,
+};
+
+static const struct fuse_lowlevel_ops control_ops = {
+	.getattr = control_getattr,
+	.setattr = control_setattr,
+	.open = control_open,
+	.release = control_release,
+	.read = control_read,
+	.write = control_write,
+	.getxattr = xattr_none,
+};
+
 static const struct fuse_lowlevel_ops *const ops_of_kind[KIND_COUNT] = {
-	[KIND_STRING] = &key_ops,    [KIND_HASH] = &typed_ops,   [KIND_LIST] = &typed_ops, [KIND_SET] = &typed_ops,
-	[KIND_ZSET] = &typed_ops,    [KIND_STREAM] = &typed_ops, [KIND_OTHER] = &key_ops,  [KIND_ROOT] = &root_ops,
-	[KIND_MEMBER] = &member_ops, [KIND_TOKEN] = &member_ops, [KIND_PUSH] = &feed_ops,  [KIND_LOG] = &feed_ops,
+	[KIND_STRING] = &key_ops,      [KIND_HASH] = &typed_ops,
+	[KIND_LIST] = &typed_ops,      [KIND_SET] = &typed_ops,
+	[KIND_ZSET] = &typed_ops,      [KIND_STREAM] = &typed_ops,
+	[KIND_OTHER] = &key_ops,       [KIND_ROOT] = &root_ops,
+	[KIND_MEMBER] = &member_ops,   [KIND_TOKEN] = &member_ops,
+	[KIND_PUSH] = &feed_ops,       [KIND_LOG] = &feed_ops,
+	[KIND_CONTROL] = &control_ops, [KIND_CONTROL_DIR] = &control_dir_ops,
 };
 
 static const struct fuse_lowlevel_ops *ops_of(fuse_req_t req, fuse_ino_t ino)
@@ -132,6 +159,7 @@ static const struct fuse_lowlevel_ops *ops_of(fuse_req_t req, fuse_ino_t ino)
 	{                                                                                                              \
 		const struct fuse_lowlevel_ops *ops = ops_of(req, ino);                                                \
                                                                                                                        \
+		stats_count(&fs_of(req)->stats, STATS_##NAME);                                                         \
 		if (ops->NAME)                                                                                         \
 			ops->NAME ARGS;                                                                                \
 		else                                                                                                   \

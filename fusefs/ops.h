@@ -87,6 +87,24 @@ void feed_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void feed_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
 void feed_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 
+/* control.c, control_dir.c, control_file.c: what is in .shardfs */
+bool control_is_in(struct fs *fs, fuse_ino_t ino);
+void control_lookup_top(fuse_req_t req);
+void control_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
+void control_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void control_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct fuse_file_info *fi);
+void control_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi);
+void control_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev);
+void control_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void control_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi);
+void control_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi);
+void control_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void control_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void control_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi);
+void control_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
+		   struct fuse_file_info *fi);
+void control_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+
 /* statfs.c */
 void statfs_statfs(fuse_req_t req, fuse_ino_t ino);
 

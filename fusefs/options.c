@@ -16,6 +16,8 @@
 #include <fuse_opt.h>
 
 #include "cli.h"
+#include "fstab.h"
+#include "setting.h"
 
 #define CACHE_SIZE ((size_t)64 << 20)
 #define ID_MAX 4294967294 /* (uid_t)-1 is nobody's */
@@ -46,7 +48,7 @@ static const struct argp_option arguments[] = {
 	{"foreground", 'f', NULL, 0, "Stay in the foreground, with errors of the background on stderr", 0},
 	{"options", 'o', "OPTIONS", 0,
 	 "Mount options, with commas: ro, allow_other, uid=N, gid=N, umask=OCTAL, ttl=keep|clear|SECONDS, "
-	 "scratch=keys|memory, cache=coherent|off|pages, cache_size=MB, "
+	 "uri=URI, password_file=FILE, timeout=MS, scratch=keys|memory, cache=coherent|off|pages, cache_size=MB, "
 	 "commit=auto|close|write, and libfuse's",
 	 0},
 	{0},
@@ -76,38 +78,11 @@ static void take_umask(struct options *options, const char *value)
 	options->umask = (mode_t)mask;
 }
 
-static void take_commit(struct options *options, const char *value)
-{
-	static const char *const names[] = {
-		[TRANSACTION_AUTO] = "auto", [TRANSACTION_CLOSE] = "close", [TRANSACTION_WRITE] = "write"};
-
-	for (int i = 0; i < 3; i++) {
-		if (strcmp(value, names[i]) == 0) {
-			options->commit = (enum transaction_mode)i;
-			return;
-		}
-	}
-	cli_usage("-o commit=: auto, close or write is wanted, not \"%s\"", value);
-}
-
 static void take_scratch(struct options *options, const char *value)
 {
 	options->scratch = strcmp(value, "memory") == 0;
 	if (!options->scratch && strcmp(value, "keys") != 0)
 		cli_usage("-o scratch=: keys or memory is wanted, not \"%s\"", value);
-}
-
-static void take_ttl(struct options *options, const char *value)
-{
-	if (strcmp(value, "keep") == 0) {
-		options->ttl = TTL_KEEP;
-	} else if (strcmp(value, "clear") == 0) {
-		options->ttl = TTL_CLEAR;
-	} else {
-		options->ttl = TTL_SECONDS;
-		options->ttl_seconds =
-			(unsigned long long)cli_number("-o ttl=: keep, clear or seconds", value, 1, 1000000000000);
-	}
 }
 
 static void take_cache(struct options *options, const char *value)
@@ -118,9 +93,21 @@ static void take_cache(struct options *options, const char *value)
 		cli_usage("-o cache=: off, coherent or pages is wanted, not \"%s\"", value);
 }
 
-static void take_cache_size(struct options *options, const char *value)
+static void take_uri(struct options *options, const char *value)
 {
-	options->cache_size = (size_t)cli_number("-o cache_size=", value, 1, 1 << 20) << 20;
+	if (!*value)
+		cli_usage("-o uri=: a value is wanted");
+	free(options->connect.uri_text);
+	options->connect.uri_text = fstab_unescape(value);
+}
+
+static void take_password_file(struct options *options, const char *value)
+{
+	if (!*value)
+		cli_usage("-o password_file=: a value is wanted");
+	free(options->password_file);
+	options->password_file = fstab_unescape(value);
+	options->connect.password_file = options->password_file;
 }
 
 static void take_max_read(struct options *options, const char *value)
@@ -132,9 +119,10 @@ static const struct {
 	const char *name;
 	void (*take)(struct options *options, const char *value);
 } own_options[] = {
-	{"uid", take_uid}, {"gid", take_gid},         {"umask", take_umask},       {"commit", take_commit},
-	{"ttl", take_ttl}, {"scratch", take_scratch}, {"max_read", take_max_read}, {"cache", take_cache},
-	{"cache_size", take_cache_size},
+	{"uid", take_uid},         {"gid", take_gid},
+	{"umask", take_umask},     {"cache", take_cache},
+	{"scratch", take_scratch}, {"max_read", take_max_read},
+	{"uri", take_uri},         {"password_file", take_password_file},
 };
 
 /* Handed on to libfuse, which would complain only when the servers have been asked. */
@@ -163,6 +151,12 @@ static void add(struct options *options, const char *option)
 
 static bool take_own(struct options *options, const char *name, const char *value)
 {
+	const char *wanted = setting_known(name) ? setting_take(options, name, value) : NULL;
+
+	if (wanted)
+		cli_usage("-o %s=: %s is wanted, not \"%s\"", name, wanted, value);
+	if (setting_known(name))
+		return true;
 	for (size_t i = 0; i < sizeof(own_options) / sizeof(*own_options); i++) {
 		if (strcmp(own_options[i].name, name) == 0) {
 			own_options[i].take(options, value);
@@ -173,13 +167,17 @@ static bool take_own(struct options *options, const char *name, const char *valu
 }
 
 /* VALUE: NULL where there is none. */
-static void check_libfuses(const char *name, const char *value)
+static void check_libfuses(const struct options *options, const char *name, const char *value)
 {
 	if (is_one_of(name, texts) && (!value || !*value))
 		cli_usage("-o %s=: a value is wanted", name);
 	else if (is_one_of(name, flags) && value)
 		cli_usage("-o %s: no value is wanted", name);
-	else if (!is_one_of(name, texts) && !is_one_of(name, flags))
+	else if (is_one_of(name, texts) || is_one_of(name, flags))
+		return;
+	else if (options->connect.uri_text && strpbrk(name, "@:/."))
+		cli_usage("-o uri=: a comma in the URI is written \\,"); /* what comes after one may be a password */
+	else
 		/* Its value stays untold: who mistakes the option may have given a secret. */
 		cli_usage("-o %s: no such option", *name ? name : "\"\"");
 }
@@ -192,28 +190,29 @@ static void take_option(struct options *options, const char *text)
 	const char *value = text[len] ? text + len + 1 : NULL;
 
 	snprintf(name, sizeof(name), "%.*s", (int)(len < sizeof(name) ? len : sizeof(name) - 1), text);
-	if (take_own(options, name, value ? value : ""))
+	if (take_own(options, name, value ? value : "") || fstab_is_word(name))
 		return;
-	check_libfuses(name, value);
+	check_libfuses(options, name, value);
 	/* What holds anyway; not every libfuse knows the word. */
 	if (strcmp(name, "atime") != 0)
 		add(options, text);
 }
 
 /* Options with commas between them; a backslash makes a comma part of a value. */
-static void take_options(struct options *options, const char *given)
+static void take_options(struct options *options, char *given)
 {
 	char *copy = strcpy(cli_alloc(strlen(given) + 1), given);
 
 	for (char *text = copy, *end; *text; text = end) {
-		for (end = text; *end && *end != ','; end++)
-			end += *end == '\\' && end[1];
+		end = fstab_option_end(text);
 		if (*end)
 			*end++ = '\0';
 		if (*text)
 			take_option(options, text);
 	}
+	explicit_bzero(copy, strlen(given));
 	free(copy);
+	fstab_mask(given);
 }
 
 /* Whether libfuse gets an option that begins so. */
@@ -223,6 +222,22 @@ static bool is_given(const struct options *options, const char *start)
 		if (strncmp(options->mount->argv[i], start, strlen(start)) == 0)
 			return true;
 	return false;
+}
+
+/* A comma would end it. */
+static void add_fsname(struct options *options, const char *source)
+{
+	static const char name[] = "fsname=";
+	char *option = cli_alloc(sizeof(name) + 2 * strlen(source)), *to = stpcpy(option, name);
+
+	for (; *source; source++) {
+		if (*source == ',' || *source == '\\')
+			*to++ = '\\';
+		*to++ = *source;
+	}
+	*to = '\0';
+	add(options, option);
+	free(option);
 }
 
 static void complete(struct options *options)
@@ -250,6 +265,25 @@ static void complete(struct options *options)
 
 /* ---- the command line ---- */
 
+/* What mount(8) gives before the mount point: it is to be found in the table of mounts again. */
+static void take_source(struct options *options)
+{
+	char *source = options->source;
+
+	if (!source)
+		return;
+	if (!fstab_is_uri(source) && !fstab_is_nothing(source))
+		cli_usage("before the mount point only none or a URI may stand; a second mount point is one too many");
+	if (fstab_is_uri(source)) {
+		if (options->connect.uri_text)
+			cli_usage("the servers are named twice: before the mount point, and with -u or -o uri=");
+		take_uri(options, source);
+		cli_mask_uri(source);
+	}
+	if (!is_given(options, "fsname="))
+		add_fsname(options, source);
+}
+
 static error_t parse_argument(int key, char *arg, struct argp_state *state)
 {
 	struct options *options = state->input;
@@ -265,13 +299,15 @@ static error_t parse_argument(int key, char *arg, struct argp_state *state)
 		take_options(options, arg);
 		return 0;
 	case ARGP_KEY_ARG:
-		if (options->mountpoint)
+		if (options->source)
 			cli_usage("one mount point is wanted, the second one is one too many");
+		options->source = options->mountpoint;
 		options->mountpoint = arg;
 		return 0;
 	case ARGP_KEY_END:
 		if (!options->mountpoint)
 			cli_usage("a mount point is wanted");
+		take_source(options);
 		return 0;
 	}
 	return ARGP_ERR_UNKNOWN;
@@ -280,7 +316,7 @@ static error_t parse_argument(int key, char *arg, struct argp_state *state)
 static const struct argp parser = {
 	.options = arguments,
 	.parser = parse_argument,
-	.args_doc = "MOUNTPOINT",
+	.args_doc = "[SOURCE] MOUNTPOINT",
 	.doc = "Mounts a Redis or Valkey cluster, or a single server: every key is a file.",
 	.children = children,
 };
@@ -288,7 +324,8 @@ static const struct argp parser = {
 void options_parse(struct options *options, int argc, char *argv[])
 {
 	fuse_set_log_func(report);
-	*options = (struct options){.uid = getuid(), .gid = getgid(), .umask = 077, .cache = true, .cache_size = CACHE_SIZE};
+	*options = (struct options){
+		.uid = getuid(), .gid = getgid(), .umask = 077, .cache = true, .cache_size = CACHE_SIZE};
 	options->mount = calloc(1, sizeof(*options->mount));
 	if (!options->mount || fuse_opt_add_arg(options->mount, cli_name)) {
 		cli_error("out of memory");
@@ -303,4 +340,5 @@ void options_finish(struct options *options)
 	cli_connect_close(&options->connect);
 	fuse_opt_free_args(options->mount);
 	free(options->mount);
+	free(options->password_file);
 }

@@ -21,7 +21,9 @@ enum ttl_policy {
 
 struct options {
 	struct cli_connect connect;
-	char *mountpoint; /* as given */
+	char *source;        /* before it, or NULL */
+	char *mountpoint;    /* as given */
+	char *password_file; /* of -o */
 	bool foreground;
 	bool allow_other;
 	uid_t uid;

@@ -275,6 +275,8 @@ static void submit_value(struct pending *pending, struct words *words, int place
 	int error;
 
 	pending_add_value(&value, words, place, pending->sent, pending->t.sending_size);
+	value.how.timeout_ms = pending->fs->options->connect.timeout_ms;
+	pending->fs->stats.commands++;
 	error = shard_submit(pending->fs->client, words->count, words->word, words->len, &value.how, callback, pending,
 			     NULL);
 	if (error)
@@ -388,6 +390,7 @@ static void store(struct pending *pending)
 	pending->storing = true;
 	pending->holds++;
 	pending->fs->commits++;
+	pending->fs->stats.commits++;
 	submit(pending);
 }
 
@@ -402,6 +405,7 @@ static bool wait_in(struct pending_waiter **list, uint64_t serial, struct op *op
 		return false;
 	}
 	*waiter = (struct pending_waiter){*list, op_hold(op), done, serial};
+	op->asked = true;
 	*list = waiter;
 	return true;
 }

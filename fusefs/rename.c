@@ -389,6 +389,8 @@ void rename_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino
 	size_t key_len, to_len;
 	int error = flags & ~(unsigned)RENAME_NOREPLACE ? EINVAL : new_parent != FUSE_ROOT_ID ? EXDEV : 0;
 
+	if (error == EXDEV && control_is_in(fs, new_parent))
+		error = EPERM;
 	if (!error)
 		error = fs_key_of_name(fs, name, false, &key, &key_len);
 	if (!error)

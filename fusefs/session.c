@@ -149,13 +149,13 @@ static bool mount(struct session *session, const char *mountpoint)
 	return false;
 }
 
-static bool start(struct session *session, const char *mountpoint)
+static bool start(struct session *session, struct options *options, const char *mountpoint)
 {
 	struct fs *fs = &session->fs;
 
 	fs->mounted = fs_now();
 	fs->root = inode_alone(KIND_ROOT, fs->mounted);
-	if (!fs->root || inode_table_init(&fs->inodes, fs->options->cache_size)) {
+	if (!fs->root || inode_table_init(&fs->inodes, fs->options->cache_size) || control_start(fs, options)) {
 		cli_error("out of memory");
 		return false;
 	}
@@ -242,6 +242,7 @@ static void store_all(struct fs *fs)
 		members_close(fs->members);
 	while (fs->feeds)
 		feed_close(fs->feeds);
+	control_close_all(fs);
 	while (fs->commits && !late && timer && shard_client_wait(fs->client, -1) == SHARD_OK)
 		;
 	if (!late)
@@ -257,6 +258,7 @@ static void finish(struct session *session)
 		close(session->signal_fd);
 	free(session->buf.mem);
 	scratch_finish(fs);
+	control_finish(fs);
 	inode_table_finish(&fs->inodes);
 	inode_drop(fs->root);
 	if (fs->session)
@@ -276,7 +278,7 @@ bool session_serve(struct options *options, const char *mountpoint, void (*ready
 	struct session session = {
 		.fs = {.options = options, .client = client}, .signal_fd = -1, .spare = {-1, -1}, .ready = ready};
 
-	bool ok = start(&session, mountpoint);
+	bool ok = start(&session, options, mountpoint);
 	if (ok) {
 		shard_client_run(client);
 		cache_stop(&session.fs);

@@ -161,7 +161,7 @@ class Starting(unittest.TestCase):
                 ("x", "-o x: no such option"),
                 ("a=b", "-o a: no such option"),
                 ("=b", '-o "": no such option'),
-                ("timeout=-1", "-o timeout: no such option"),
+                ("timeout=-1", "-o timeout=: a whole number from 1 to 86400000"),
                 ("password=s3cr3t", "-o password: no such option"),
                 ("uid=-1", f"-o uid=: .*{id_range}.*-1"),
                 ("uid=x", f"-o uid=: .*{id_range}.*x"),
