@@ -26,10 +26,28 @@ void listing_finish(struct op *op)
 {
 	struct listing *listing = (struct listing *)op;
 
-	for (size_t i = 0; i < listing->look_count; i++)
+	for (size_t i = 0; i < listing->look_count; i++) {
+		if (!listing->sent && listing->look[i].inode)
+			inode_forget(listing->look[i].inode, 1);
 		free(listing->look[i].key);
+	}
 	free(listing->look);
 	free(listing->bytes);
+}
+
+static struct look *add_look(struct listing *listing, uint64_t next)
+{
+	if (listing->look_count == listing->look_room) {
+		size_t room = listing->look_room ? listing->look_room * 2 : 256;
+		struct look *look = realloc(listing->look, room * sizeof(*look));
+		if (!look)
+			return NULL;
+		listing->look = look;
+		listing->look_room = room;
+	}
+	struct look *look = &listing->look[listing->look_count++];
+	*look = (struct look){.at = listing->used, .next = next};
+	return look;
 }
 
 /* Failing only means that there are no attributes. */
@@ -37,24 +55,18 @@ static void note_look(struct listing *listing, const char *name, enum kind kind,
 {
 	size_t len = strlen(name);
 
-	if (listing->look_count == listing->look_room) {
-		size_t room = listing->look_room ? listing->look_room * 2 : 256;
-		struct look *look = realloc(listing->look, room * sizeof(*look));
-		if (!look)
-			return;
-		listing->look = look;
-		listing->look_room = room;
-	}
 	char *key = malloc(len + 1);
 	struct name decoded = {.kind = NAME_BAD};
 	if (key)
 		decoded = name_decode(name, len, key);
-	if (decoded.kind != NAME_KEY) {
+	struct look *look = decoded.kind == NAME_KEY ? add_look(listing, next) : NULL;
+	if (!look) {
 		free(key);
 		return;
 	}
-	listing->look[listing->look_count++] =
-		(struct look){.at = listing->used, .next = next, .key = key, .key_len = decoded.key_len, .kind = kind};
+	look->key = key;
+	look->key_len = decoded.key_len;
+	look->kind = kind;
 }
 
 static mode_t type_of_kind(enum kind kind)
@@ -79,6 +91,27 @@ bool listing_add(struct listing *listing, const char *name, uint64_t number, enu
 	return true;
 }
 
+bool listing_tell(struct listing *listing, const char *name, struct inode *inode, size_t size, uint64_t next)
+{
+	struct fuse_entry_param entry;
+	size_t room = listing->size - listing->used;
+	char *at = listing->bytes + listing->used;
+
+	lookup_entry(listing->op.fs, inode, size, &entry);
+	entry.attr_timeout = entry.entry_timeout = FS_FRESH_MS / 1000.0;
+	size_t need = fuse_add_direntry_plus(listing->op.req, at, room, name, &entry, (off_t)next);
+	listing->full = need > room;
+	if (listing->full)
+		return false;
+	struct look *look = add_look(listing, next);
+	if (!look)
+		return listing_add(listing, name, entry.attr.st_ino, inode->kind, next);
+	inode->lookups++;
+	look->inode = inode;
+	listing->used += need;
+	return true;
+}
+
 /* ---- answering ---- */
 
 /* What is open or being written here has attributes of its own. */
@@ -94,7 +127,7 @@ static void tell(struct listing *listing, struct look *look)
 	struct fuse_entry_param entry;
 	char name[NAME_LISTED_MAX + 1];
 
-	if (!look->known || !is_quiet(inode_find(&fs->inodes, look->key, look->key_len)))
+	if (!look->key || !look->known || !is_quiet(inode_find(&fs->inodes, look->key, look->key_len)))
 		return;
 	struct inode *inode = inode_get(&fs->inodes, look->kind, look->key, look->key_len, fs->mounted);
 	if (!inode)
@@ -113,10 +146,7 @@ static void reply(struct listing *listing)
 {
 	for (size_t i = 0; i < listing->look_count && listing->op.req; i++)
 		tell(listing, &listing->look[i]);
-	if (listing->op.req && fuse_reply_buf(op_answer(&listing->op), listing->bytes, listing->used))
-		for (size_t i = 0; i < listing->look_count; i++)
-			if (listing->look[i].inode)
-				inode_forget(listing->look[i].inode, 1);
+	listing->sent = listing->op.req && !fuse_reply_buf(op_answer(&listing->op), listing->bytes, listing->used);
 }
 
 static void look_done(struct listing *listing)
@@ -161,7 +191,8 @@ void listing_answer(struct listing *listing)
 	op_hold(&listing->op);
 	listing->looks_left = 1; /* this function */
 	for (size_t i = 0; i < listing->look_count && (listing->looks || listing->full); i++)
-		start_look(listing, &listing->look[i]);
+		if (listing->look[i].key)
+			start_look(listing, &listing->look[i]);
 	look_done(listing);
 	op_drop(&listing->op);
 }

@@ -26,10 +26,14 @@ struct listing {
 	struct look *look; /* an entry's each */
 	size_t look_count, look_room;
 	size_t looks_left;
+	bool sent;         /* the kernel has it */
 };
 
 /* Adds an entry; KIND_NONE: of a key whose type is not known. False: there is no room for it; the answer is full. */
 bool listing_add(struct listing *listing, const char *name, uint64_t number, enum kind kind, uint64_t next);
+
+/* The same with the attributes of INODE, which has SIZE: in a READDIRPLUS. */
+bool listing_tell(struct listing *listing, const char *name, struct inode *inode, size_t size, uint64_t next);
 
 /* Answers, after a look at the keys where that is wanted. Takes the caller's hold. */
 void listing_answer(struct listing *listing);

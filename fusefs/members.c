@@ -26,6 +26,8 @@
 struct entry {
 	uint64_t number; /* of its inode */
 	char *name;
+	size_t size; /* of the value, ... */
+	uint64_t at; /* ... in ms; 0: it is not known */
 };
 
 struct members {
@@ -124,7 +126,7 @@ static int note_seen(struct members *members, uint64_t hash, bool *new)
 	return 0;
 }
 
-static int add_entry(struct members *members, const char *name, uint64_t number)
+static int add_entry(struct members *members, const char *name, uint64_t number, size_t size, uint64_t at)
 {
 	if (members->count == members->room) {
 		size_t room = members->room ? members->room * 2 : 256;
@@ -137,12 +139,14 @@ static int add_entry(struct members *members, const char *name, uint64_t number)
 	char *copy = strdup(name);
 	if (!copy)
 		return ENOMEM;
-	members->entry[members->count++] = (struct entry){number, copy};
+	members->entry[members->count++] = (struct entry){number, copy, size, at};
 	return 0;
 }
 
-static int add_member(struct members *members, const shard_reply *member)
+/* MEMBER is followed by what else the scan says of it. */
+static int add_member(struct members *members, const shard_reply *member, uint64_t now)
 {
+	enum kind kind = members->dir->kind;
 	uint64_t hash = inode_member_hash(members->dir, member->str, member->len);
 	char name[NAME_LISTED_MAX + 1];
 	bool new;
@@ -151,7 +155,9 @@ static int add_member(struct members *members, const shard_reply *member)
 	if (error || !new)
 		return error;
 	name_listed(member->str, member->len, name);
-	return add_entry(members, name, fs_number(hash));
+	/* A score may have another length as a file. */
+	return add_entry(members, name, fs_number(hash), kind == KIND_HASH ? member[1].len : 0,
+			 kind == KIND_ZSET ? 0 : now);
 }
 
 /* ---- what the servers say ---- */
@@ -175,7 +181,7 @@ static int take_members(struct members *members, const shard_reply *reply)
 	if (members->count > MEMBERS_KEPT)
 		drop_entries(members, members->count / 2);
 	for (size_t i = 0; !error && i + step <= found->len; i += step)
-		error = add_member(members, &found->element[i]);
+		error = add_member(members, &found->element[i], fs_now_ms());
 	members->done = !strcmp(members->cursor, "0");
 	return error;
 }
@@ -200,6 +206,33 @@ static bool add(struct reading *reading, const char *name, uint64_t number, enum
 		return false;
 	reading->offset++;
 	return true;
+}
+
+static bool tell(struct reading *reading, const struct entry *entry, struct inode *inode)
+{
+	if (!listing_tell(&reading->listing, entry->name, inode, entry->size, reading->offset + 1))
+		return false;
+	reading->offset++;
+	return true;
+}
+
+/* Of an entry whose attributes are known and as new as they have to be; with a hold. What is open has its own. */
+static struct inode *inode_to_tell(const struct members *members, const struct entry *entry)
+{
+	char member[NAME_LISTED_MAX];
+	struct inode *dir = members->dir;
+
+	if (!entry->at || fs_now_ms() > entry->at + FS_FRESH_MS || dir->gone)
+		return NULL;
+	struct name decoded = name_decode(entry->name, strlen(entry->name), member);
+	if (decoded.kind != NAME_KEY)
+		return NULL;
+	struct inode *inode =
+		inode_get_member(dir, type_of(dir->kind)->member, member, decoded.key_len, members->fs->mounted);
+	if (!inode || (!inode->handles && !inode->pending))
+		return inode;
+	inode_drop(inode);
+	return NULL;
 }
 
 static void fill_list(struct reading *reading)
@@ -227,7 +260,9 @@ static void fill(struct reading *reading)
 		fill_list(reading);
 	while (room && reading->offset - BEHIND_DOTS - members->first < members->count) {
 		const struct entry *entry = &members->entry[reading->offset - BEHIND_DOTS - members->first];
-		room = add(reading, entry->name, entry->number, KIND_MEMBER);
+		struct inode *inode = reading->listing.plus ? inode_to_tell(members, entry) : NULL;
+		room = inode ? tell(reading, entry, inode) : add(reading, entry->name, entry->number, KIND_MEMBER);
+		inode_drop(inode);
 	}
 }
 
@@ -314,7 +349,7 @@ static int begin(struct members *members)
 		return 0;
 	members->begun = members->done = true;
 	return add_entry(members, type->special,
-			 fs_number(inode_member_hash(members->dir, type->special, strlen(type->special))));
+			 fs_number(inode_member_hash(members->dir, type->special, strlen(type->special))), 0, 0);
 }
 
 static void read_members(fuse_req_t req, size_t size, uint64_t offset, struct members *members, bool plus)
