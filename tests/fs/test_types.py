@@ -214,6 +214,19 @@ print(len(subprocess.run(["cat", sys.argv[1] + "/h/f"], capture_output=True).std
         self.ok("python3 -c \"open('h/f', 'a').write('two\\n'); open('h/g', 'w').write('x' * 10000)\"")
         self.assertEqual(self.hash("h"), {b"f": b"one\ntwo\n", b"g": b"x" * 10000})
 
+    def test_ls_l_shows_the_sizes(self):
+        sizes = {f"f{i}": i % 97 for i in range(3000)}
+        self.call("HSET", "h", *(word for name, size in sizes.items() for word in (name, "x" * size)))
+        self.call("SADD", "s", *sizes)
+        for _ in range(2):
+            rows = [line.split() for line in self.ok("ls -l h", timeout=60).decode().splitlines()[1:]]
+            self.assertEqual({row[8]: int(row[4]) for row in rows}, sizes)
+        self.assertEqual(self.ok("ls -l s | awk '{ n += $5 } END { print NR, n }'", timeout=60), b"3001 0\n")
+        self.call("HSET", "h", "f1", "longer")
+        time.sleep(0.1)
+        self.assertEqual(self.ok("stat -c %s h/f1"), b"6\n")
+        self.assertEqual(self.ok("echo new > h/f2; ls -l h/f2 | cut -d ' ' -f 5"), b"4\n")
+
     def test_an_expiry_stays(self):
         self.call("HSET", "h", "f", "v")
         self.call("EXPIRE", "h", 1000)
@@ -738,6 +751,26 @@ class Faults(unittest.TestCase):
             for command in ("echo v > h/f", "echo v >> h/f", "echo v | tee l/%push", "printf 'a\\tb\\n' > x/%log"):
                 self.assertIn("No space left", mount.run(command).err, command)
             mount.end()
+
+    def test_what_is_open_when_the_daemon_ends_is_stored(self):
+        with Server() as server, Mount(server.uri) as mount:
+            server.call("RPUSH", "l", "v")
+            server.call("XADD", "x", "1-1", "f", "v")
+            script = "exec 3> l/%push 4>> x/%log 5> h/f; printf new >&3; printf 'a\\tb' >&4; exec 1>&-; sleep 60"
+            mount.ok("mkdir h")
+            writer = subprocess.Popen(
+                ["bash", "-c", script], cwd=mount.path, stdout=subprocess.PIPE, start_new_session=True
+            )
+            try:
+                writer.stdout.read()  # to its end
+                mount.daemon.terminate()
+                self.assertEqual(mount.wait(), 0)
+                self.assertEqual(server.call("LRANGE", "l", 0, -1), [b"v", b"new"])
+                self.assertEqual(server.call("XRANGE", "x", "-", "+")[1][1], [b"a", b"b"])
+                self.assertEqual(server.call("HGETALL", "h"), [b"f", b""])
+            finally:
+                os.killpg(writer.pid, 9)
+                writer.communicate()
 
     def test_a_user_who_may_only_read(self):
         with Server() as server:
