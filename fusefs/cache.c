@@ -88,23 +88,22 @@ static bool is_watched(const struct op *op)
 	       shard_tracking_holds(cache->tracking, &look->mark);
 }
 
-void cache_keep_true(struct op *op, struct inode *inode)
+bool cache_keep_true(struct op *op, struct inode *inode)
 {
 	long long pttl = op->probe.pttl;
 
 	if (!is_watched(op))
-		return;
+		return false;
 	inode_keep(inode, &op->probe.sight);
 	inode->watched = true;
 	inode->mark = op->probe.look.mark;
 	inode->expires = pttl > 0 ? op->probe.sight.at + (uint64_t)pttl : UINT64_MAX;
+	return true;
 }
 
 void cache_keep(struct op *op, struct inode *inode)
 {
-	if (is_watched(op))
-		cache_keep_true(op, inode);
-	else
+	if (!cache_keep_true(op, inode))
 		inode_keep(inode, &op->probe.sight);
 }
 
@@ -125,12 +124,13 @@ const struct sight *cache_hit(struct fs *fs, struct inode *inode)
 	return NULL;
 }
 
-double cache_grant(struct fs *fs, struct inode *inode)
+double cache_grant(struct fs *fs, struct inode *inode, const struct sight *told)
 {
 	uint64_t now = now_ms();
 	double left = KERNEL_S;
 
-	if (!fs->cache.tracking || !inode->has_fresh || !inode->watched || inode_in_memory(inode) || inode->pending ||
+	/* Another look than the one that is kept may have shown something older. */
+	if (!fs->cache.tracking || told != &inode->fresh || !inode->has_fresh || !inode->watched || inode_in_memory(inode) || inode->pending ||
 	    now >= inode->expires || !shard_tracking_holds(fs->cache.tracking, &inode->mark))
 		return 0;
 	if (inode->expires != UINT64_MAX && (double)(inode->expires - now) / 1000 < left)

@@ -54,8 +54,8 @@ bool cache_look_begins(struct op *op);
 void cache_look_came(struct op *op, const char *node);
 void cache_look_ends(struct op *op);
 
-/* Keeps what OP's look has shown of INODE as long as it is true, where that will be known. */
-void cache_keep_true(struct op *op, struct inode *inode);
+/* Keeps what OP's look has shown of INODE as long as it is true, where that will be known. Returns whether it does. */
+bool cache_keep_true(struct op *op, struct inode *inode);
 
 /* The same, and else for what follows a LOOKUP or an OPEN at once. */
 void cache_keep(struct op *op, struct inode *inode);
@@ -69,8 +69,11 @@ void cache_wrote(struct fs *fs, const char *key, size_t key_len);
 /* The kernel is to ask again about INODE. */
 void cache_revoke(struct fs *fs, struct inode *inode);
 
-/* For how long the kernel may keep attributes that it is told of INODE, in seconds; it is remembered that it may. */
-double cache_grant(struct fs *fs, struct inode *inode);
+/*
+ * For how long the kernel may keep the attributes of INODE that TOLD (or NULL)
+ * has shown, in seconds; it is remembered that it may.
+ */
+double cache_grant(struct fs *fs, struct inode *inode, const struct sight *told);
 
 /* For how long it may keep the name of one whose attributes it may keep for SECONDS. */
 double cache_grant_name(struct fs *fs, double seconds);

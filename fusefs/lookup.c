@@ -20,7 +20,8 @@ void lookup_entry(const struct fs *fs, const struct inode *inode, size_t size, s
 	fs_stat(fs, inode, size, &entry->attr);
 }
 
-static void reply_entry(struct op *op, struct inode *inode, size_t size)
+/* TOLD: what has shown that; or NULL. */
+static void reply_entry(struct op *op, struct inode *inode, size_t size, const struct sight *told)
 {
 	fuse_req_t req = op_answer(op);
 	struct fuse_entry_param entry;
@@ -28,9 +29,9 @@ static void reply_entry(struct op *op, struct inode *inode, size_t size)
 	if (!req)
 		return;
 	lookup_entry(op->fs, inode, size, &entry);
-	entry.attr_timeout = cache_grant(op->fs, inode);
+	entry.attr_timeout = cache_grant(op->fs, inode, told);
 	entry.entry_timeout = cache_grant_name(op->fs, entry.attr_timeout);
-	pages_tell(inode, size);
+	pages_tell(inode, told);
 	inode->lookups++;
 	if (fuse_reply_entry(req, &entry))
 		inode_forget(inode, 1);
@@ -38,7 +39,7 @@ static void reply_entry(struct op *op, struct inode *inode, size_t size)
 
 static void reply_pending_entry(struct op *op, struct inode *inode)
 {
-	reply_entry(op, inode, buffer_size(inode->pending->t.buffer));
+	reply_entry(op, inode, buffer_size(inode->pending->t.buffer), NULL);
 }
 
 static struct fs_failure *failure_of(struct fs *fs, uint64_t hash)
@@ -84,7 +85,7 @@ static void miss(struct op *op, int error)
 		return;
 	}
 	if (inode && inode->kept) {
-		reply_entry(op, inode, 0);
+		reply_entry(op, inode, 0, NULL);
 		return;
 	}
 	if (inode)
@@ -115,7 +116,7 @@ static void looked(struct op *op, int error)
 	inode_set_kept(inode, false);
 	inode_saw(inode, sight, fs_now());
 	cache_keep(op, inode);
-	reply_entry(op, inode, sight->size);
+	reply_entry(op, inode, sight->size, &inode->fresh);
 	inode_drop(inode);
 }
 
@@ -129,7 +130,7 @@ static void look_up(struct op *op, struct inode *inode)
 	if (pending)
 		reply_pending_entry(op, inode);
 	else if (hit)
-		reply_entry(op, inode, hit->size);
+		reply_entry(op, inode, hit->size, hit);
 	else if (error)
 		op_error(op, error);
 	else
@@ -182,7 +183,7 @@ static void reply_special(fuse_req_t req, struct inode *dir, enum kind kind, con
 	if (!inode)
 		fuse_reply_err(req, ENOMEM);
 	if (op) {
-		reply_entry(op, inode, log_size(inode));
+		reply_entry(op, inode, log_size(inode), NULL);
 		op_drop(op);
 	}
 	inode_drop(inode);
@@ -239,7 +240,7 @@ void lookup_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *
 
 /* ---- GETATTR: fstat() comes without its handle ---- */
 
-static void reply_attr(struct op *op, size_t size)
+static void reply_attr(struct op *op, size_t size, const struct sight *told)
 {
 	fuse_req_t req = op_answer(op);
 	struct stat st;
@@ -247,8 +248,8 @@ static void reply_attr(struct op *op, size_t size)
 	if (!req)
 		return;
 	fs_stat(op->fs, op->inode, size, &st);
-	pages_tell(op->inode, size);
-	fuse_reply_attr(req, &st, cache_grant(op->fs, op->inode));
+	pages_tell(op->inode, told);
+	fuse_reply_attr(req, &st, cache_grant(op->fs, op->inode, told));
 }
 
 /* The key is gone: an open file shows what it has, a path shows nothing. */
@@ -257,7 +258,7 @@ static void attr_of_missing(struct op *op)
 	const struct version *version = handle_any_version(op->inode);
 
 	if (version)
-		reply_attr(op, version->size);
+		reply_attr(op, version->size, NULL);
 	else
 		op_error(op, op->inode->handles || op->inode->gone ? ESTALE : ENOENT);
 }
@@ -269,7 +270,7 @@ static void attr_came(struct op *op, int error)
 	if (error) {
 		op_error(op, error);
 	} else if (sight->kind == KIND_NONE && op->inode->kept) {
-		reply_attr(op, 0);
+		reply_attr(op, 0, NULL);
 	} else if (sight->kind == KIND_NONE || op->inode->gone) {
 		if (!op->inode->gone)
 			inode_missed(op->inode, fs_now());
@@ -280,10 +281,10 @@ static void attr_came(struct op *op, int error)
 	} else {
 		inode_set_kept(op->inode, false);
 		inode_saw(op->inode, sight, fs_now());
-		cache_keep_true(op, op->inode);
+		bool kept = cache_keep_true(op, op->inode);
 		if (sight->kind == KIND_STRING)
 			handle_all_saw(op->inode, sight);
-		reply_attr(op, sight->size);
+		reply_attr(op, sight->size, kept ? &op->inode->fresh : sight);
 	}
 }
 
@@ -294,17 +295,17 @@ static void get_attr(struct op *op, const struct handle *handle)
 	const struct sight *hit = inode == op->fs->root ? NULL : cache_hit(op->fs, inode);
 
 	if (inode == op->fs->root) {
-		reply_attr(op, 0);
+		reply_attr(op, 0, NULL);
 	} else if (pending_visible(inode) || (handle && handle->pending)) {
-		reply_attr(op, buffer_size(inode->pending->t.buffer));
+		reply_attr(op, buffer_size(inode->pending->t.buffer), NULL);
 	} else if (inode->gone) {
 		attr_of_missing(op);
 	} else if (hit) {
 		handle_all_saw(inode, hit);
-		reply_attr(op, hit->size);
+		reply_attr(op, hit->size, hit);
 	} else if (fresh && !inode->attr_served) {
 		inode->attr_served = true;
-		reply_attr(op, fresh->size);
+		reply_attr(op, fresh->size, fresh);
 	} else {
 		probe_start(op, attr_came);
 	}

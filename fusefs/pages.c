@@ -47,12 +47,10 @@ void pages_close(struct handle *handle)
 		set_told(handle->inode, NULL);
 }
 
-void pages_tell(struct inode *inode, size_t size)
+void pages_tell(struct inode *inode, const struct sight *told)
 {
-	const struct sight *fresh = &inode->fresh;
-
 	if (inode->paged)
-		set_told(inode, inode->has_fresh && fresh->whole && fresh->size == size ? fresh->start : NULL);
+		set_told(inode, told && told->whole ? told->start : NULL);
 }
 
 /* Whether TOLD is the version of this handle, or goes on from it. */

@@ -19,8 +19,8 @@
 void pages_open(struct handle *handle, struct fuse_file_info *fi);
 void pages_close(struct handle *handle);
 
-/* The kernel is being told that INODE has SIZE. */
-void pages_tell(struct inode *inode, size_t size);
+/* The kernel is being told what TOLD has shown of INODE; NULL: something else. */
+void pages_tell(struct inode *inode, const struct sight *told);
 
 /* Answers a READ of such a handle. False: it is to be answered in another way. */
 bool pages_read(fuse_req_t req, const struct handle *handle, size_t size, size_t offset);

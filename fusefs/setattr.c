@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "errors.h"
+#include "pages.h"
 #include "type.h"
 
 /* Cuts or grows in one step, so that nobody sees half of it; 1, or nil without the key. STRLEN refuses other types. */
@@ -30,7 +31,8 @@ struct setattr {
 	size_t size;
 };
 
-static void reply_attr(struct op *op, size_t size)
+/* TOLD: what has shown that; or NULL. */
+static void reply_attr(struct op *op, size_t size, const struct sight *told)
 {
 	fuse_req_t req = op_answer(op);
 	struct stat st;
@@ -38,6 +40,7 @@ static void reply_attr(struct op *op, size_t size)
 	if (!req)
 		return;
 	fs_stat(op->fs, op->inode, size, &st);
+	pages_tell(op->inode, told);
 	fuse_reply_attr(req, &st, 0);
 }
 
@@ -48,7 +51,7 @@ static void resized(struct op *op, int error)
 	if (error)
 		op_error(op, error);
 	else
-		reply_attr(op, ((struct setattr *)op)->size);
+		reply_attr(op, ((struct setattr *)op)->size, NULL);
 }
 
 static void truncated(struct op *op, const shard_result *result)
@@ -68,7 +71,7 @@ static void truncated(struct op *op, const shard_result *result)
 	cache_wrote(op->fs, op->key, op->key_len);
 	if (op->inode->pending)
 		transaction_mirror_resize(&op->inode->pending->t, set->size);
-	reply_attr(op, set->size);
+	reply_attr(op, set->size, NULL);
 }
 
 static void submit_truncate(struct setattr *set)
@@ -182,7 +185,7 @@ static void looked(struct op *op, int error)
 	const struct sight *sight = &op->probe.sight;
 
 	if (!error && sight->kind == KIND_NONE && op->inode->kept) {
-		reply_attr(op, 0);
+		reply_attr(op, 0, NULL);
 		return;
 	}
 	if (!error && sight->kind == KIND_NONE)
@@ -192,7 +195,7 @@ static void looked(struct op *op, int error)
 	if (error)
 		op_error(op, error);
 	else
-		reply_attr(op, sight->size);
+		reply_attr(op, sight->size, sight);
 }
 
 static void answer(struct setattr *set)
@@ -200,9 +203,9 @@ static void answer(struct setattr *set)
 	struct inode *inode = set->op.inode;
 
 	if (inode == set->op.fs->root)
-		reply_attr(&set->op, 0);
+		reply_attr(&set->op, 0, NULL);
 	else if (inode->pending && (pending_visible(inode) || inode->gone))
-		reply_attr(&set->op, buffer_size(inode->pending->t.buffer));
+		reply_attr(&set->op, buffer_size(inode->pending->t.buffer), NULL);
 	else if (inode->gone)
 		op_error(&set->op, ESTALE);
 	else
