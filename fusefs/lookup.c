@@ -29,8 +29,11 @@ static void reply_entry(struct op *op, struct inode *inode, size_t size, const s
 	if (!req)
 		return;
 	lookup_entry(op->fs, inode, size, &entry);
-	entry.attr_timeout = cache_grant(op->fs, inode, told);
-	entry.entry_timeout = cache_grant_name(op->fs, entry.attr_timeout);
+	/*
+	 * The name alone: its attributes could not be taken back before the
+	 * kernel has made the inode. Those that GETATTR is told can.
+	 */
+	entry.entry_timeout = cache_grant_name(op->fs, cache_grant(op->fs, inode, told));
 	pages_tell(inode, told);
 	inode->lookups++;
 	if (fuse_reply_entry(req, &entry))

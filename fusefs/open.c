@@ -90,6 +90,7 @@ static void looked(struct op *op, int error)
 		inode_missed(op->inode, fs_now());
 	if (!error) {
 		inode_saw(op->inode, sight, fs_now());
+		cache_revoke(op->fs, op->inode); /* the handle shows what the kernel may not have been told */
 		cache_keep(op, op->inode);
 	}
 	if (error)

@@ -381,6 +381,7 @@ static void looked(struct op *op, int error)
 		return;
 	}
 	inode_saw(op->inode, sight, fs_now());
+	cache_revoke(op->fs, op->inode);
 	cache_keep_true(op, op->inode);
 	read_seen(read, sight);
 }
