@@ -27,13 +27,15 @@
 #define KEPT_BYTES_UNPLACED ((size_t)8 << 20)
 /* Entries to have before they are asked for. */
 #define AHEAD 4096
-/* A key that is slow to tell its type is listed without. */
+/* A key that is slow to tell what it is is listed without. */
 #define TYPES_MS 1000
 
 struct entry {
 	uint64_t next;   /* the offset behind it */
 	uint64_t number; /* of its inode */
 	enum kind kind;  /* KIND_NONE: not known */
+	size_t size;     /* of a string, or 0, ... */
+	uint64_t at;     /* ... known since then, in ms; 0: not known */
 	size_t name;     /* where its name begins in the names */
 };
 
@@ -45,16 +47,25 @@ struct tie {
 	size_t key_len;
 };
 
-/* Keys of a batch that are asked for their types: who walks through the listing would look each of them up, else. */
+/*
+ * Keys of a batch that are asked for what they are: who walks through the
+ * listing would look each of them up, else. STRLEN tells of strings, which are
+ * most; the others are asked for their TYPE.
+ */
 struct typing {
 	struct typing *next;
 	struct dir *dir; /* NULL: it does not wait any more */
 	size_t left;
 	size_t first; /* the entry of the first */
 	size_t count;
+	char *bytes;  /* of all keys */
 	struct typed {
 		struct typing *typing;
+		const char *key;
+		size_t key_len;
 		enum kind kind;
+		size_t size;
+		uint64_t at;
 	} key[];
 };
 
@@ -265,6 +276,7 @@ static int add_batch(struct dir *dir, const shard_scan_batch *batch)
 			return ENOMEM;
 		entry->number = fs_number(name_hash(key->str, key->len));
 		entry->kind = KIND_NONE;
+		entry->size = entry->at = 0;
 		entry->name = dir->names_len;
 		dir->names_len += name_listed(key->str, key->len, dir->names + dir->names_len) + 1;
 		dir->count++;
@@ -281,13 +293,17 @@ static int add_batch(struct dir *dir, const shard_scan_batch *batch)
 static void fill(struct dir *dir, struct listing *listing)
 {
 	static const char *const dots[] = {".", ".."};
+	uint64_t now = fs_now_ms();
 
 	while (dir->dots < BEHIND_DOTS && listing_add(listing, dots[dir->dots], FUSE_ROOT_ID, KIND_ROOT, dir->dots + 1))
 		dir->dots++;
 	while (!listing->full && dir->at < (dir->typing ? dir->typing->first : dir->count)) {
 		const struct entry *entry = &dir->entry[dir->at];
-		if (listing_add(listing, dir->names + entry->name, entry->number, entry->kind, entry->next))
-			dir->at++;
+		if (!listing_add(listing, dir->names + entry->name, entry->number, entry->kind, entry->next))
+			break;
+		if (entry->at && now <= entry->at + FS_FRESH_MS)
+			listing_know(listing, entry->size, entry->next);
+		dir->at++;
 	}
 }
 
@@ -340,6 +356,23 @@ static void go_on(struct dir *dir)
 	}
 }
 
+static void free_typing(struct typing *typing)
+{
+	free(typing->bytes);
+	free(typing);
+}
+
+static void take_types(struct dir *dir, const struct typing *typing)
+{
+	for (size_t i = 0; i < typing->count; i++) {
+		struct entry *entry = &dir->entry[typing->first + i];
+
+		entry->kind = typing->key[i].kind;
+		entry->size = typing->key[i].size;
+		entry->at = typing->key[i].at;
+	}
+}
+
 static void type_done(struct typing *typing)
 {
 	struct dir *dir = typing->dir;
@@ -347,15 +380,14 @@ static void type_done(struct typing *typing)
 	if (--typing->left || (dir && dir->typing != typing))
 		return;
 	if (!dir) {
-		free(typing);
+		free_typing(typing);
 		return;
 	}
 	while (dir->typing && !dir->typing->left) {
 		typing = dir->typing;
-		for (size_t i = 0; i < typing->count; i++)
-			dir->entry[typing->first + i].kind = typing->key[i].kind;
+		take_types(dir, typing);
 		dir->typing = typing->next;
-		free(typing);
+		free_typing(typing);
 	}
 	go_on(dir);
 }
@@ -366,29 +398,58 @@ static void type_came(void *ctx, const shard_result *result)
 
 	if (!result->error && result->reply->type == SHARD_REPLY_STATUS)
 		typed->kind = kind_of_type(result->reply->str);
+	if (kind_is_typed(typed->kind))
+		typed->at = fs_now_ms();
+	type_done(typed->typing);
+}
+
+static bool ask_about(struct fs *fs, struct typed *typed, const char *command, shard_callback callback)
+{
+	static const shard_call how = {.timeout_ms = TYPES_MS};
+	const char *const argv[] = {command, typed->key};
+	const size_t argvlen[] = {strlen(command), typed->key_len};
+
+	return shard_submit(fs->client, 2, argv, argvlen, &how, callback, typed, NULL) == SHARD_OK;
+}
+
+/* 0 is also what a key that is not there has: it is looked up. */
+static void length_came(void *ctx, const shard_result *result)
+{
+	struct typed *typed = ctx;
+	struct dir *dir = typed->typing->dir;
+	bool other = result->error == SHARD_ESERVER && shard_reply_is_error(result->reply, "WRONGTYPE");
+
+	if (other && dir && ask_about(dir->fs, typed, "TYPE", type_came))
+		return;
+	if (!result->error && result->reply->type == SHARD_REPLY_INTEGER) {
+		typed->kind = KIND_STRING;
+		typed->size = (size_t)result->reply->integer;
+		typed->at = typed->size ? fs_now_ms() : 0;
+	}
 	type_done(typed->typing);
 }
 
 /* Of the last COUNT keys of the batch, which are entries now. Failing only means that they are not known. */
 static void ask_types(struct dir *dir, const shard_scan_batch *batch, size_t count)
 {
-	static const shard_call how = {.timeout_ms = TYPES_MS};
+	const shard_reply *keys = batch->keys + (batch->count - count);
 	struct typing *typing = calloc(1, sizeof(*typing) + count * sizeof(typing->key[0]));
+	size_t len = 0;
 
 	if (!typing)
 		return;
+	for (size_t i = 0; i < count; i++)
+		len += keys[i].len;
 	*typing = (struct typing){.dir = dir, .left = 1, .first = dir->count - count, .count = count};
-	for (size_t i = 0; i < count; i++) {
-		const shard_reply *key = &batch->keys[batch->count - count + i];
-		const char *const argv[] = {"TYPE", key->str};
-		const size_t argvlen[] = {4, key->len};
-
-		typing->key[i].typing = typing;
-		typing->left += shard_submit(dir->fs->client, 2, argv, argvlen, &how, type_came, &typing->key[i],
-					     NULL) == SHARD_OK;
+	char *at = typing->bytes = malloc(len + 1);
+	for (size_t i = 0; i < count && at; i++) {
+		memcpy(at, keys[i].str, keys[i].len);
+		typing->key[i] = (struct typed){.typing = typing, .key = at, .key_len = keys[i].len};
+		at += keys[i].len;
+		typing->left += ask_about(dir->fs, &typing->key[i], "STRLEN", length_came);
 	}
 	if (!--typing->left) {
-		free(typing);
+		free_typing(typing);
 		return;
 	}
 	*(dir->typing ? &dir->last_typing->next : &dir->typing) = typing;
@@ -401,7 +462,7 @@ static void forget_typing(struct dir *dir)
 		next = typing->next;
 		typing->dir = NULL;
 		if (!typing->left)
-			free(typing);
+			free_typing(typing);
 	}
 	dir->typing = NULL;
 }

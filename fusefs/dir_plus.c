@@ -91,6 +91,17 @@ bool listing_add(struct listing *listing, const char *name, uint64_t number, enu
 	return true;
 }
 
+void listing_know(struct listing *listing, size_t size, uint64_t next)
+{
+	struct look *look = listing->look_count ? &listing->look[listing->look_count - 1] : NULL;
+
+	/* Of the one that is the bait nothing is told where the listing is short. */
+	if (!look || look->next != next || !listing->looks)
+		return;
+	look->known = true;
+	look->size = size;
+}
+
 bool listing_tell(struct listing *listing, const char *name, struct inode *inode, size_t size, uint64_t next)
 {
 	struct fuse_entry_param entry;
@@ -191,7 +202,7 @@ void listing_answer(struct listing *listing)
 	op_hold(&listing->op);
 	listing->looks_left = 1; /* this function */
 	for (size_t i = 0; i < listing->look_count && (listing->looks || listing->full); i++)
-		if (listing->look[i].key)
+		if (listing->look[i].key && !listing->look[i].known)
 			start_look(listing, &listing->look[i]);
 	look_done(listing);
 	op_drop(&listing->op);

@@ -24,7 +24,6 @@ enum shard_error {
 	SHARD_ENOMEM,       /* out of memory */
 	SHARD_EINVAL,       /* an argument is out of its range */
 	SHARD_EURI,         /* the URI cannot be parsed */
-	SHARD_EPOOL,        /* the file of a pool cannot be read, or is wrong, or has no such pool */
 	SHARD_EUNSUPPORTED, /* a command that a shared connection cannot carry (SELECT, SUBSCRIBE, ...) */
 	SHARD_ECROSSSLOT,   /* keys of several slots (of a pool: servers) in a command that cannot be split */
 	SHARD_EFORK,        /* the client was made before a fork; make a new one in the child */
@@ -39,6 +38,8 @@ enum shard_error {
 	SHARD_EUNKNOWN,  /* sent, no answer came: it may or may not have been executed */
 	SHARD_ESERVER,   /* the server answered with an error: see the reply */
 	SHARD_EPROTOCOL, /* the server sent what is not RESP2 (or nests deeper than hiredis reads) */
+	/* Of the caller's side again. */
+	SHARD_EPOOL, /* the file of a pool cannot be read, or is wrong, or has no such pool */
 	SHARD_ERROR_COUNT
 };
 
