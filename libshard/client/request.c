@@ -535,14 +535,30 @@ void request_reply(struct shard_request *req, struct conn *conn, const shard_rep
 
 /* ---- all of them ---- */
 
+static void route_all(struct list *woken)
+{
+	while (!list_empty(woken))
+		request_route(list_entry(list_pop(woken), struct shard_request, item.link));
+}
+
+/* Ends the pause of REQ: its timer is for its deadline again. */
+static void wake(struct shard_request *req, struct list *woken)
+{
+	list_remove(&req->item.link);
+	list_push(woken, &req->item.link);
+	if (req->deadline != UINT64_MAX)
+		timer_start(&req->client->loop.wheel, &req->timer, req->deadline);
+	else
+		timer_stop(&req->timer);
+}
+
 void request_wake_waiting(shard_client *client)
 {
 	struct list woken;
 
 	list_init(&woken);
 	list_splice(&woken, &client->map_waiting);
-	while (!list_empty(&woken))
-		request_route(list_entry(list_pop(&woken), struct shard_request, item.link));
+	route_all(&woken);
 }
 
 /* Whether SLOT has another owner than in BEFORE. */
@@ -572,15 +588,9 @@ void request_wake(shard_client *client, const shard_topology *before, int slot)
 			continue;
 		if (slot >= 0 ? req->slot != slot : !owner_changed(client, before, req->slot))
 			continue;
-		list_remove(l);
-		list_push(&woken, l);
-		if (req->deadline != UINT64_MAX)
-			timer_start(&client->loop.wheel, &req->timer, req->deadline);
-		else
-			timer_stop(&req->timer);
+		wake(req, &woken);
 	}
-	while (!list_empty(&woken))
-		request_route(list_entry(list_pop(&woken), struct shard_request, item.link));
+	route_all(&woken);
 }
 
 void request_wake_moved(shard_client *client)
@@ -594,15 +604,9 @@ void request_wake_moved(shard_client *client)
 		next = l->next;
 		if (req->slot < 0 || req->flags & REQ_FIXED || pool_index(client->pool, req->hash) == req->slot)
 			continue;
-		list_remove(l);
-		list_push(&woken, l);
-		if (req->deadline != UINT64_MAX)
-			timer_start(&client->loop.wheel, &req->timer, req->deadline);
-		else
-			timer_stop(&req->timer);
+		wake(req, &woken);
 	}
-	while (!list_empty(&woken))
-		request_route(list_entry(list_pop(&woken), struct shard_request, item.link));
+	route_all(&woken);
 }
 
 static void fail_list(struct list *list, int error, const char *why)
