@@ -47,7 +47,7 @@ bool cache_look_begins(struct op *op)
 void cache_look_came(struct op *op, const char *node)
 {
 	struct look_mark *look = &op->probe.look;
-	const char *owner = look->good ? shard_client_node_of(op->fs->client, op->key, op->key_len) : NULL;
+	const char *owner = look->good ? shard_client_node_of(fs_client(op->fs), op->key, op->key_len) : NULL;
 
 	look->good = owner && !strcmp(owner, node);
 }
@@ -229,7 +229,7 @@ int cache_start(struct fs *fs)
 	how.lost = lost;
 	how.refused = refused;
 	how.ctx = fs;
-	error = shard_tracking_create(fs->client, &how, &fs->cache.tracking);
+	error = shard_tracking_create(fs_client(fs), &how, &fs->cache.tracking);
 	return error == SHARD_OK ? 0 : ENOMEM;
 }
 

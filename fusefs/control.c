@@ -85,7 +85,7 @@ uint64_t control_number(const struct inode *dir, const char *name)
 
 const char *control_node_named(struct fs *fs, const char *name)
 {
-	shard_topology *map = shard_client_topology(fs->client);
+	shard_topology *map = shard_client_topology(fs_client(fs));
 	char listed[NAME_LISTED_MAX + 1];
 
 	for (size_t i = 0; map && i < shard_topology_node_count(map); i++) {

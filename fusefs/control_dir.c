@@ -39,7 +39,7 @@ void control_list_close(struct control_list *list)
 /* 0 or ENOMEM. */
 static int take_nodes(struct control_list *list)
 {
-	shard_topology *map = shard_client_topology(list->fs->client);
+	shard_topology *map = shard_client_topology(fs_client(list->fs));
 	size_t count = map ? shard_topology_node_count(map) : 0;
 	char listed[NAME_LISTED_MAX + 1];
 

@@ -101,7 +101,7 @@ static void put_servers(struct record_writer *writer, const shard_pool *pool)
 void control_print_nodes(struct fs *fs, const struct inode *inode, struct out *out)
 {
 	struct record_writer writer = {.format = RECORD_LINES, .out = out};
-	const shard_topology *map = shard_client_topology(fs->client);
+	const shard_topology *map = shard_client_topology(fs_client(fs));
 
 	if (fs->options->connect.pool) {
 		put_servers(&writer, fs->options->connect.pool);
@@ -158,7 +158,7 @@ static void put_range(struct record_writer *writer, const shard_topology *map, u
 void control_print_slots(struct fs *fs, const struct inode *inode, struct out *out)
 {
 	struct record_writer writer = {.format = RECORD_LINES, .out = out};
-	const shard_topology *map = shard_client_topology(fs->client);
+	const shard_topology *map = shard_client_topology(fs_client(fs));
 
 	if (!map || shard_topology_is_pool(map))
 		return;
@@ -190,12 +190,12 @@ void control_print_keyslot(struct fs *fs, const struct inode *inode, struct out 
 	struct name name = name_decode(inode->member, inode->member_len, key);
 	record_begin(&writer);
 	if (fs->options->connect.pool) {
-		addr = shard_client_node_of(fs->client, key, name.key_len);
+		addr = shard_client_node_of(fs_client(fs), key, name.key_len);
 	} else {
 		unsigned slot = name.kind == NAME_HASHED ? name.slot : shard_slot(key, name.key_len);
 
 		record_number(&writer, "", slot);
-		addr = owner_of(shard_client_topology(fs->client), slot);
+		addr = owner_of(shard_client_topology(fs_client(fs)), slot);
 	}
 	if (addr)
 		put(&writer, addr);
@@ -271,7 +271,7 @@ void control_print_stats(struct fs *fs, const struct inode *inode, struct out *o
 	put_value(out, "commits", stats->commits);
 	put_value(out, "commits_under_way", fs->commits);
 	put_value(out, "commands", stats->commands);
-	put_value(out, "commands_under_way", shard_client_pending(fs->client));
+	put_value(out, "commands_under_way", shard_client_pending(fs_client(fs)));
 	put_value(out, "latency_count", stats_timed(stats));
 	put_value(out, "latency_p50_us", stats_within_us(stats, 0.5));
 	put_value(out, "latency_p99_us", stats_within_us(stats, 0.99));

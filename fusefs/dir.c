@@ -409,7 +409,7 @@ static bool ask_about(struct fs *fs, struct typed *typed, const char *command, s
 	const char *const argv[] = {command, typed->key};
 	const size_t argvlen[] = {strlen(command), typed->key_len};
 
-	return shard_submit(fs->client, 2, argv, argvlen, &how, callback, typed, NULL) == SHARD_OK;
+	return shard_submit(fs_client(fs), 2, argv, argvlen, &how, callback, typed, NULL) == SHARD_OK;
 }
 
 /* 0 is also what a key that is not there has: it is looked up. */
@@ -501,7 +501,7 @@ static int go_back(struct dir *dir, uint64_t place, uint64_t offset)
 	if (dir->asked || dir->error || !place)
 		end_scan(dir);
 	if (!dir->scan)
-		dir->scan = shard_scan_create(dir->fs->client, &how);
+		dir->scan = shard_scan_create(fs_client(dir->fs), &how);
 	if (!dir->scan)
 		return ENOMEM;
 	dir->count = dir->names_len = dir->at = 0;
@@ -530,7 +530,7 @@ static bool find_kept(struct dir *dir, uint64_t offset)
 
 static int go_to_key(struct dir *dir, uint64_t offset)
 {
-	shard_topology *map = shard_client_topology(dir->fs->client);
+	shard_topology *map = shard_client_topology(fs_client(dir->fs));
 	const struct tie *tie = find_tie(dir, offset);
 	int error = EINVAL;
 

@@ -191,7 +191,7 @@ static void start_look(struct listing *listing, struct look *look)
 
 	look->listing = listing;
 	op_hold(&listing->op);
-	if (shard_submit(listing->op.fs->client, 2, argv, argvlen, &how, looked, look, NULL) == SHARD_OK)
+	if (shard_submit(fs_client(listing->op.fs), 2, argv, argvlen, &how, looked, look, NULL) == SHARD_OK)
 		listing->looks_left++;
 	else
 		op_drop(&listing->op);

@@ -171,7 +171,7 @@ static void submit_last(struct feed *feed, int count, const char *const word[], 
 		*last = (struct last){feed->fs, inode_hold(feed->inode), feed->element};
 		feed->element = NULL;
 		feed->fs->commits++;
-		error = errors_of_code(shard_submit(feed->fs->client, count, word, len, how, last_came, last, NULL));
+		error = errors_of_code(shard_submit(fs_client(feed->fs), count, word, len, how, last_came, last, NULL));
 	}
 	if (!error)
 		return;

@@ -83,6 +83,12 @@ static inline int fs_reply_err(fuse_req_t req, int error)
 }
 #define fuse_reply_err fs_reply_err
 
+/* The client that requests go through. */
+static inline shard_client *fs_client(const struct fs *fs)
+{
+	return fs->client;
+}
+
 /* The deadline of a call, in ms. */
 static inline unsigned fs_timeout_ms(const struct fs *fs)
 {

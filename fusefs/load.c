@@ -116,7 +116,7 @@ void load_read(struct load *load, struct read *read)
 static void fail(struct load *load, int error)
 {
 	load->error = error;
-	shard_cancel(load->fs->client, load->request);
+	shard_cancel(fs_client(load->fs), load->request);
 }
 
 /* Compares as soon as all is there that the reader was given. */
@@ -228,7 +228,7 @@ int load_start(struct handle *handle)
 	load->total = handle->now.size;
 	load->given = buffer_ref(handle->chunk);
 	load->given_at = handle->chunk_at;
-	error = shard_submit(load->fs->client, 2, words, lens, &how, came, load, &load->request);
+	error = shard_submit(fs_client(load->fs), 2, words, lens, &how, came, load, &load->request);
 	if (error) {
 		destroy(load);
 		return errors_of_code(error);
@@ -243,5 +243,5 @@ void load_leave(struct load *load)
 	load->handle->load = NULL;
 	load->handle = NULL;
 	if (!load->waiters && load->request)
-		shard_cancel(load->fs->client, load->request);
+		shard_cancel(fs_client(load->fs), load->request);
 }

@@ -94,7 +94,7 @@ static void scan_all(struct search *search)
 {
 	shard_scan_options how = {.duplicates = true};
 
-	search->scan = shard_scan_create(search->op.fs->client, &how);
+	search->scan = shard_scan_create(fs_client(search->op.fs), &how);
 	if (search->scan && shard_scan_next(search->scan, batch_came, search) == SHARD_OK)
 		op_hold(&search->op);
 	else
@@ -103,7 +103,7 @@ static void scan_all(struct search *search)
 
 static void start(struct search *search)
 {
-	shard_topology *topology = shard_client_topology(search->op.fs->client);
+	shard_topology *topology = shard_client_topology(fs_client(search->op.fs));
 	int owner = topology ? shard_topology_owner(topology, search->name.slot) : -1;
 
 	if (topology && !shard_topology_has_slots(topology)) {

@@ -17,7 +17,7 @@ static void interrupted(fuse_req_t req, void *data)
 	op_error(op, EINTR);
 	for (int i = 0; i < OP_CALLS && !op->keeps_on; i++)
 		if (op->call[i].request)
-			shard_cancel(op->fs->client, op->call[i].request);
+			shard_cancel(fs_client(op->fs), op->call[i].request);
 	op_drop(op);
 }
 
@@ -180,7 +180,7 @@ bool op_submit(struct op *op, const struct words *words, const shard_call *how, 
 		shorter.timeout_ms = timeout;
 		how = &shorter;
 	}
-	return submitted(call, shard_submit(op->fs->client, words->count, words->word, words->len, how, called_back,
+	return submitted(call, shard_submit(fs_client(op->fs), words->count, words->word, words->len, how, called_back,
 					    call, &call->request));
 }
 
@@ -189,7 +189,7 @@ bool op_submit_many(struct op *op, int count, const char *const word[], const si
 	struct op_call *call = free_call(op, step);
 	shard_call how = {.timeout_ms = left(op)};
 
-	return submitted(call, shard_submit(op->fs->client, count, word, len, &how, called_back, call, &call->request));
+	return submitted(call, shard_submit(fs_client(op->fs), count, word, len, &how, called_back, call, &call->request));
 }
 
 bool op_submit_multi(struct op *op, size_t count, const struct words *words, op_step step)
@@ -202,7 +202,7 @@ bool op_submit_multi(struct op *op, size_t count, const struct words *words, op_
 	for (size_t i = 0; i < count; i++)
 		args[i] = (shard_args){words[i].count, words[i].word, words[i].len};
 	return submitted(call,
-			 shard_submit_multi(op->fs->client, count, args, &how, called_back, call, &call->request));
+			 shard_submit_multi(fs_client(op->fs), count, args, &how, called_back, call, &call->request));
 }
 
 bool op_submit_key(struct op *op, const char *name, op_step step)

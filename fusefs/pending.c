@@ -141,7 +141,7 @@ static void quiet(void *ctx)
 
 static void wait_for_quiet(struct pending *pending, uint64_t ms)
 {
-	pending->quiet = shard_timer_add(pending->fs->client, (unsigned)ms, quiet, pending);
+	pending->quiet = shard_timer_add(fs_client(pending->fs), (unsigned)ms, quiet, pending);
 }
 
 void pending_changed(struct pending *pending, bool later)
@@ -277,7 +277,7 @@ static void submit_value(struct pending *pending, struct words *words, int place
 	pending_add_value(&value, words, place, pending->sent, pending->t.sending_size);
 	value.how.timeout_ms = pending->fs->options->connect.timeout_ms;
 	pending->fs->stats.commands++;
-	error = shard_submit(pending->fs->client, words->count, words->word, words->len, &value.how, callback, pending,
+	error = shard_submit(fs_client(pending->fs), words->count, words->word, words->len, &value.how, callback, pending,
 			     NULL);
 	if (error)
 		stored(pending, errors_of_code(error));

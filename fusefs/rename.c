@@ -308,7 +308,7 @@ static void target_settled(struct op *op, int error)
 		replace_target(renaming);
 	if (op->inode && op->inode->scratch)
 		store_scratch(renaming);
-	else if (shard_client_together(op->fs->client, op->key, op->key_len, renaming->to, renaming->to_len))
+	else if (shard_client_together(fs_client(op->fs), op->key, op->key_len, renaming->to, renaming->to_len))
 		rename_in_slot(renaming);
 	else
 		copy(renaming);

@@ -130,7 +130,7 @@ static bool watch(struct session *session, const char *mountpoint)
 		return false;
 	}
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-	session->fuse_watch = shard_watch_add(fs->client, fd, EPOLLIN, on_fuse, session);
+	session->fuse_watch = shard_watch_add(fs_client(fs), fd, EPOLLIN, on_fuse, session);
 	if (!session->fuse_watch)
 		cli_error("cannot watch /dev/fuse: %s", strerror(errno));
 	return session->fuse_watch;
@@ -232,7 +232,7 @@ static void on_late(void *ctx)
 static void store_all(struct fs *fs)
 {
 	bool late = false;
-	shard_timer *timer = shard_timer_add(fs->client, fs_timeout_ms(fs) + 1000, on_late, &late);
+	shard_timer *timer = shard_timer_add(fs_client(fs), fs_timeout_ms(fs) + 1000, on_late, &late);
 
 	while (fs->handles)
 		handle_close(fs->handles);
@@ -243,7 +243,7 @@ static void store_all(struct fs *fs)
 	while (fs->feeds)
 		feed_close(fs->feeds);
 	control_close_all(fs);
-	while (fs->commits && !late && timer && shard_client_wait(fs->client, -1) == SHARD_OK)
+	while (fs->commits && !late && timer && shard_client_wait(fs_client(fs), -1) == SHARD_OK)
 		;
 	if (!late)
 		shard_timer_cancel(timer);

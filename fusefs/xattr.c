@@ -78,7 +78,7 @@ static void submit_encoding(struct op *op)
 
 static void reply_slot(struct op *op)
 {
-	shard_topology *map = shard_client_topology(op->fs->client);
+	shard_topology *map = shard_client_topology(fs_client(op->fs));
 	char text[8];
 
 	if (map && shard_topology_is_pool(map)) {
@@ -92,7 +92,7 @@ static void reply_slot(struct op *op)
 
 static void reply_node(struct op *op)
 {
-	const char *addr = shard_client_node_of(op->fs->client, op->key, op->key_len);
+	const char *addr = shard_client_node_of(fs_client(op->fs), op->key, op->key_len);
 
 	if (addr)
 		reply_text(op_answer(op), addr, strlen(addr), ((struct query *)op)->size);
