@@ -75,6 +75,7 @@ void cache_wrote(struct fs *fs, const char *key, size_t key_len)
 {
 	if (fs->cache.tracking)
 		void_looks(&fs->cache, name_hash(key, key_len));
+	survey_changed(&fs->survey, key, key_len);
 }
 
 /* ---- what is kept ---- */
@@ -183,6 +184,7 @@ static void changed(void *ctx, const char *key, size_t len)
 
 	fs->cache.changes++;
 	void_looks(&fs->cache, hash);
+	survey_changed(&fs->survey, key, len);
 	if (!inode)
 		return;
 	if (inode->watched)
@@ -204,6 +206,7 @@ static void lost(void *ctx)
 {
 	struct fs *fs = ctx;
 
+	survey_lost(&fs->survey);
 	inode_each(&fs->inodes, check, fs);
 }
 

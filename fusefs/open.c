@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "pages.h"
+#include "prefix.h"
 #include "scratch.h"
 
 static bool writes(int flags)
@@ -148,8 +149,10 @@ void open_created(fuse_req_t req, struct inode *inode, enum transaction_origin o
 		fuse_reply_err(req, error);
 		return;
 	}
-	struct inode *dir = inode->parent ? inode->parent : fs->root;
-	dir->mtime = dir->ctime = fs_now();
+	if (inode->parent)
+		inode->parent->mtime = inode->parent->ctime = fs_now();
+	else
+		prefix_touch(fs, inode->key, inode->key_len);
 	set_modes(fi, handle);
 	lookup_entry(fs, inode, 0, &entry);
 	inode->lookups++;
@@ -267,7 +270,7 @@ void open_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mod
 {
 	char *key;
 	size_t key_len;
-	int error = fs_key_of_name(fs_of(req), name, true, &key, &key_len);
+	int error = fs_key_of_name(fs_of(req), parent, name, true, &key, &key_len);
 
 	if (error) {
 		fuse_reply_err(req, error);
@@ -287,7 +290,7 @@ void open_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode
 {
 	char *key;
 	size_t key_len;
-	int error = S_ISREG(mode) ? fs_key_of_name(fs_of(req), name, true, &key, &key_len) : EPERM;
+	int error = S_ISREG(mode) ? fs_key_of_name(fs_of(req), parent, name, true, &key, &key_len) : EPERM;
 
 	if (error) {
 		fuse_reply_err(req, error);

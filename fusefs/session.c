@@ -15,6 +15,7 @@
 #include "feed.h"
 #include "mountpoint.h"
 #include "ops.h"
+#include "prefix.h"
 #include "scratch.h"
 
 #define REQUESTS_A_TICK 64
@@ -155,7 +156,8 @@ static bool start(struct session *session, struct options *options, const char *
 
 	fs->mounted = fs_now();
 	fs->root = inode_alone(KIND_ROOT, fs->mounted);
-	if (!fs->root || inode_table_init(&fs->inodes, fs->options->cache_size) || control_start(fs, options)) {
+	if (!fs->root || inode_table_init(&fs->inodes, fs->options->cache_size) || control_start(fs, options) ||
+	    prefix_start(fs)) {
 		cli_error("out of memory");
 		return false;
 	}
@@ -260,6 +262,7 @@ static void finish(struct session *session)
 	scratch_finish(fs);
 	control_finish(fs);
 	inode_table_finish(&fs->inodes);
+	prefix_finish(fs);
 	inode_drop(fs->root);
 	if (fs->session)
 		fuse_session_destroy(fs->session);
@@ -282,6 +285,7 @@ bool session_serve(struct options *options, const char *mountpoint, void (*ready
 	if (ok) {
 		shard_client_run(client);
 		cache_stop(&session.fs);
+		survey_stop(&session.fs.survey);
 		shard_watch_remove(session.fuse_watch);
 		ok = unmount(&session, mountpoint) && !session.given_up;
 		store_all(&session.fs);
