@@ -68,9 +68,11 @@ struct inode {
 	struct inode *older, *newer; /* in the list of those that have one */
 };
 
-/* What is remembered of an inode that the kernel has forgotten: its times, and what they belong to. */
+/* What is remembered of an inode that the kernel has forgotten: its mode, its times, and what these belong to. */
 struct past {
 	uint64_t hash, print;
+	bool has_print, has_mode;
+	mode_t mode;
 	struct timespec atime, mtime, ctime;
 };
 

@@ -166,7 +166,17 @@ struct create {
 	struct op op;
 	struct fuse_file_info fi;
 	bool open; /* else MKNOD */
+	mode_t mode;
 };
+
+/* Files of trees are looked at by programs that know them: git wants to see which can be run. */
+static void take_mode(const struct fs *fs, struct inode *inode, mode_t mode)
+{
+	if (!prefix_needs_keys(fs) || !(mode & 0111))
+		return;
+	inode->mode = mode & 07777 & ~fs->options->umask;
+	inode->has_mode = true;
+}
 
 /* The empty value is there: made by us. */
 static void exclusive_came(struct op *op, const shard_result *result)
@@ -184,6 +194,7 @@ static void exclusive_came(struct op *op, const shard_result *result)
 		op_error(op, ENOMEM);
 		return;
 	}
+	take_mode(op->fs, inode, create->mode);
 	inode_wrote(inode, fs_now());
 	cache_wrote(op->fs, op->key, op->key_len);
 	if (op->req && create->open) {
@@ -233,7 +244,8 @@ static void create_scratch(fuse_req_t req, const char *key, size_t key_len, cons
 	op_drop(&create->op);
 }
 
-static void create_exclusive(fuse_req_t req, const char *key, size_t key_len, const struct fuse_file_info *fi)
+static void create_exclusive(fuse_req_t req, const char *key, size_t key_len, mode_t mode,
+			     const struct fuse_file_info *fi)
 {
 	struct create *create = op_create(req, sizeof(*create), NULL, key, key_len);
 	struct words words = {0};
@@ -241,6 +253,7 @@ static void create_exclusive(fuse_req_t req, const char *key, size_t key_len, co
 	if (!create)
 		return;
 	create->open = fi != NULL;
+	create->mode = mode;
 	if (fi)
 		create->fi = *fi;
 	create->op.keeps_on = true;
@@ -253,7 +266,7 @@ static void create_exclusive(fuse_req_t req, const char *key, size_t key_len, co
 }
 
 /* Without O_EXCL nothing is sent: the first commit makes the key. */
-static void create_later(fuse_req_t req, const char *key, size_t key_len, struct fuse_file_info *fi)
+static void create_later(fuse_req_t req, const char *key, size_t key_len, mode_t mode, struct fuse_file_info *fi)
 {
 	struct inode *inode = inode_get(&fs_of(req)->inodes, KIND_STRING, key, key_len, fs_now());
 	bool truncates = fi->flags & O_TRUNC;
@@ -262,6 +275,7 @@ static void create_later(fuse_req_t req, const char *key, size_t key_len, struct
 		fuse_reply_err(req, ENOMEM);
 		return;
 	}
+	take_mode(fs_of(req), inode, mode);
 	open_created(req, inode, truncates ? TRANSACTION_OPENED : TRANSACTION_CREATED, fi);
 	inode_drop(inode);
 }
@@ -280,9 +294,9 @@ void open_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mod
 	if ((fi->flags & O_EXCL) && writes(fi->flags) && scratch_wanted(fs_of(req), key, key_len))
 		create_scratch(req, key, key_len, fi);
 	else if ((fi->flags & O_EXCL) || !writes(fi->flags))
-		create_exclusive(req, key, key_len, fi);
+		create_exclusive(req, key, key_len, mode, fi);
 	else
-		create_later(req, key, key_len, fi);
+		create_later(req, key, key_len, mode, fi);
 	free(key);
 }
 
@@ -296,7 +310,7 @@ void open_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode
 		fuse_reply_err(req, error);
 		return;
 	}
-	create_exclusive(req, key, key_len, NULL);
+	create_exclusive(req, key, key_len, mode, NULL);
 	free(key);
 }
 
