@@ -9,6 +9,7 @@
 
 #include "cli.h"
 #include "op.h"
+#include "prefix.h"
 
 /* What the kernel keeps is taken back when it is no longer true; this is for when nobody is left to do so. */
 #define KERNEL_S 30.0
@@ -176,20 +177,28 @@ void cache_revoke(struct fs *fs, struct inode *inode)
 		forget_names(fs);
 }
 
-static void changed(void *ctx, const char *key, size_t len)
+static void forget_key(struct fs *fs, const char *key, size_t len)
 {
-	struct fs *fs = ctx;
-	uint64_t hash = name_hash(key, len);
 	struct inode *inode = inode_find(&fs->inodes, key, len);
 
-	fs->cache.changes++;
-	void_looks(&fs->cache, hash);
-	survey_changed(&fs->survey, key, len);
+	void_looks(&fs->cache, name_hash(key, len));
 	if (!inode)
 		return;
 	if (inode->watched)
 		inode_stale(inode);
 	cache_revoke(fs, inode);
+}
+
+static void changed(void *ctx, const char *key, size_t len)
+{
+	struct fs *fs = ctx;
+
+	fs->cache.changes++;
+	survey_changed(&fs->survey, key, len);
+	forget_key(fs, key, len);
+	/* Where that made a directory, what has its name is no file any more. */
+	for (size_t end = 0; prefix_needs_keys(fs) && (end = tree_next(&fs->tree, key, len, end));)
+		forget_key(fs, key, end - fs->tree.sep_len);
 }
 
 static void check(void *ctx, struct inode *inode)

@@ -99,11 +99,20 @@ static void miss(struct op *op, int error)
 	op_error(op, error ? error : ENOENT);
 }
 
+/* What stands for an empty directory is no file in it. */
+static bool is_marker(const struct op *op)
+{
+	const struct fs *fs = op->fs;
+
+	return prefix_needs_keys(fs) && !op->member && op->probe.sight.kind == KIND_STRING && !op->probe.sight.size &&
+	       op->key_len && tree_parent(&fs->tree, op->key, op->key_len) == op->key_len;
+}
+
 static void looked(struct op *op, int error)
 {
 	const struct sight *sight = &op->probe.sight;
 
-	if (error || sight->kind == KIND_NONE) {
+	if (error || sight->kind == KIND_NONE || is_marker(op)) {
 		miss(op, error);
 		return;
 	}
