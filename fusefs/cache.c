@@ -136,6 +136,7 @@ const struct sight *cache_hit(struct fs *fs, struct inode *inode)
 	if (!cache->tracking)
 		return NULL;
 	if (!cache_peek(fs, inode)) {
+		inode->changed |= inode->watched && !shard_tracking_holds(cache->tracking, &inode->mark);
 		cache->misses++;
 		return NULL;
 	}
@@ -389,6 +390,7 @@ static void lose(void *ctx, struct inode *inode)
 {
 	struct losing *losing = ctx;
 
+	inode->changed = true; /* for all we know */
 	revoke_one_of(losing->fs, inode, &losing->count);
 }
 
@@ -431,6 +433,20 @@ void cache_list_opens(struct fs *fs, struct fuse_file_info *fi)
 		return;
 	cache->listed_turn = cache->turn;
 	cache->listed_until = now + KERNEL_MS / 2;
+}
+
+void cache_members_open(struct fs *fs, struct inode *dir, struct fuse_file_info *fi)
+{
+	uint64_t now = fs_now_ms();
+
+	if (!dir->listed)
+		dir->listed = calloc(1, sizeof(*dir->listed));
+	if (!dir->listed || dir->gone)
+		return;
+	fi->keep_cache = cache_look_holds(fs, &dir->listed->look) && now < dir->listed->until;
+	fi->cache_readdir = fi->keep_cache || cache_look_begins(fs, &dir->listed->look, dir->key, dir->key_len);
+	if (!fi->keep_cache)
+		dir->listed->until = now + KERNEL_MS / 2;
 }
 
 /* A listing that the kernel has, or is still being made, is not taken for one that begins at another time. */

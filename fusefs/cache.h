@@ -47,6 +47,12 @@ struct look_mark {
 	bool good; /* nothing speaks against keeping it */
 };
 
+/* Of a directory of members: the listing that the kernel keeps. */
+struct cache_listed {
+	struct look_mark look;
+	uint64_t until; /* ms */
+};
+
 /* Begins to track, where the options want it. 0 or an errno. */
 int cache_start(struct fs *fs);
 void cache_stop(struct fs *fs);
@@ -103,5 +109,8 @@ double cache_grant_name(struct fs *fs, struct inode *inode, double seconds);
  */
 void cache_list_opens(struct fs *fs, struct fuse_file_info *fi);
 void cache_root_time(struct fs *fs);
+
+/* The same of a listing of members. */
+void cache_members_open(struct fs *fs, struct inode *dir, struct fuse_file_info *fi);
 
 #endif

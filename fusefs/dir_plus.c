@@ -115,14 +115,14 @@ static void fill_entry(struct fs *fs, struct inode *inode, size_t size, const st
 	entry->entry_timeout = name ? name : FS_FRESH_MS / 1000.0;
 }
 
-bool listing_tell(struct listing *listing, const char *name, struct inode *inode, size_t size, uint64_t next)
+bool listing_tell(struct listing *listing, const char *name, struct inode *inode, const struct sight *kept,
+		  size_t size, uint64_t next)
 {
 	struct fuse_entry_param entry;
 	size_t room = listing->size - listing->used;
 	char *at = listing->bytes + listing->used;
 
-	lookup_entry(listing->op.fs, inode, size, &entry);
-	entry.attr_timeout = entry.entry_timeout = FS_FRESH_MS / 1000.0;
+	fill_entry(listing->op.fs, inode, size, kept, &entry);
 	size_t need = fuse_add_direntry_plus(listing->op.req, at, room, name, &entry, (off_t)next);
 	listing->full = need > room;
 	if (listing->full)

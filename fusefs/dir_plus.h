@@ -45,8 +45,9 @@ struct listed {
 /* What was just added, and has NEXT behind it, is KNOWN: it need not be asked for. */
 void listing_know(struct listing *listing, const struct listed *known, uint64_t next);
 
-/* The same with the attributes of INODE, which has SIZE: in a READDIRPLUS. */
-bool listing_tell(struct listing *listing, const char *name, struct inode *inode, size_t size, uint64_t next);
+/* The same with the attributes of INODE, in a READDIRPLUS: what is kept of it, or, with KEPT NULL, the SIZE it has. */
+bool listing_tell(struct listing *listing, const char *name, struct inode *inode, const struct sight *kept,
+		  size_t size, uint64_t next);
 
 /* Answers, after a look at the keys where that is wanted. Takes the caller's hold. */
 void listing_answer(struct listing *listing);

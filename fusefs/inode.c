@@ -191,7 +191,8 @@ static void inode_destroy(struct inode *inode)
 	inode_unset_late(inode);
 	inode_ungrant(inode);
 	buffer_unref(inode->told);
-	inode_set_kept(inode, false);
+	if (inode->kept) /* all end */
+		inode->table->kept_count--;
 	if (inode->table)
 		take_out(inode->table, inode);
 	if (inode->parent)
@@ -199,6 +200,7 @@ static void inode_destroy(struct inode *inode)
 	else
 		free(inode->key);
 	free(inode->member);
+	free(inode->listed);
 	free(inode);
 }
 
@@ -398,6 +400,10 @@ void inode_set_kept(struct inode *inode, bool kept)
 		return;
 	inode->kept = kept;
 	inode->table->kept_count += kept ? 1 : -(size_t)1;
+	if (kept)
+		inode_hold(inode);
+	else
+		inode_drop(inode);
 }
 
 void inode_each_kept(const struct inode_table *table, void (*callback)(void *ctx, const struct inode *inode), void *ctx)
@@ -417,9 +423,9 @@ void inode_each_kept(const struct inode_table *table, void (*callback)(void *ctx
 void inode_leave(struct inode *inode)
 {
 	inode->gone = true;
-	inode_set_kept(inode, false);
 	for (struct inode *child = inode->children; child; child = child->older_sibling)
 		child->gone = true;
+	inode_set_kept(inode, false);
 }
 
 void inode_return(struct inode *inode)

@@ -21,6 +21,7 @@
 #include "name.h"
 #include "sight.h"
 
+struct cache_listed;
 struct handle;
 struct log;
 struct pending;
@@ -38,6 +39,7 @@ struct inode {
 	size_t member_len;
 	struct inode *children, *last_child; /* of a directory: those of its members that have inodes */
 	struct inode *older_sibling, *newer_sibling;
+	struct cache_listed *listed; /* of a directory, or NULL: see cache.h */
 	struct log *log;  /* of a stream's entries, while they are open for reading; or NULL */
 	bool kept;        /* inode_set_kept(): an empty directory: there is no key, it is in the memory of this mount alone */
 	uint64_t lookups; /* what the kernel will FORGET */
@@ -133,6 +135,7 @@ static inline bool inode_in_memory(const struct inode *inode)
 	return inode->gone || inode->scratch;
 }
 
+/* One that is kept lives on when the kernel has forgotten it. One that is not any more may be freed. */
 void inode_set_kept(struct inode *inode, bool kept);
 
 /* Calls back for all that are kept. */
