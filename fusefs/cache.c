@@ -8,6 +8,7 @@
 #include <linux/fuse.h>
 
 #include "cli.h"
+#include "notice.h"
 #include "op.h"
 
 /* What the kernel keeps is taken back when it is no longer true; this is for when nobody is left to do so. */
@@ -73,8 +74,10 @@ static void void_looks(struct cache *cache, uint64_t hash)
 
 void cache_wrote(struct fs *fs, const char *key, size_t key_len)
 {
-	if (fs->cache.tracking)
-		void_looks(&fs->cache, name_hash(key, key_len));
+	if (!fs->cache.tracking)
+		return;
+	void_looks(&fs->cache, name_hash(key, key_len));
+	notice_wrote(fs, name_hash(key, key_len));
 }
 
 /* ---- what is kept ---- */
@@ -183,21 +186,26 @@ static void changed(void *ctx, const char *key, size_t len)
 
 	fs->cache.changes++;
 	void_looks(&fs->cache, hash);
-	if (!inode)
-		return;
-	if (inode->watched)
+	if (inode && inode->watched)
 		inode_stale(inode);
-	cache_revoke(fs, inode);
+	if (inode)
+		cache_revoke(fs, inode);
+	notice_changed(fs, key, len);
 }
 
 static void check(void *ctx, struct inode *inode)
 {
 	struct fs *fs = ctx;
 
-	if (inode->has_fresh && inode->watched && !shard_tracking_holds(fs->cache.tracking, &inode->mark))
+	bool stale = inode->has_fresh && inode->watched && !shard_tracking_holds(fs->cache.tracking, &inode->mark);
+	bool granted = inode->granted && !shard_tracking_holds(fs->cache.tracking, &inode->grant);
+
+	if (stale)
 		inode_stale(inode);
-	if (inode->granted && !shard_tracking_holds(fs->cache.tracking, &inode->grant))
+	if (granted)
 		cache_revoke(fs, inode);
+	if (stale || granted)
+		notice_unsure(fs, inode);
 }
 
 static void lost(void *ctx)

@@ -385,7 +385,7 @@ int inode_rename_member(struct inode *inode, const char *member, size_t member_l
 /* ---- what was seen ---- */
 
 /* Odd: of the bytes; even: of the size alone. */
-static uint64_t fingerprint(const struct sight *sight)
+uint64_t inode_fingerprint(const struct sight *sight)
 {
 	if (!sight->start)
 		return (sight->kind ^ (sight->size * 0x9E3779B97F4A7C15u)) & ~UINT64_C(1);
@@ -395,11 +395,13 @@ static uint64_t fingerprint(const struct sight *sight)
 
 void inode_saw(struct inode *inode, const struct sight *sight, struct timespec now)
 {
-	uint64_t print = fingerprint(sight);
+	uint64_t print = inode_fingerprint(sight);
 
 	/* One of each sort cannot be compared. */
-	if (inode->has_print && inode->print != print && !((inode->print ^ print) & 1))
+	if (inode->has_print && inode->print != print && !((inode->print ^ print) & 1)) {
 		inode->mtime = inode->ctime = now;
+		inode->seen++;
+	}
 	inode->print = print;
 	inode->has_print = true;
 	inode->odd = inode->parent ? sight->size > PROBE_BYTES : !sight->whole || !sight->size;
