@@ -9,6 +9,7 @@
 #include <linux/fuse.h>
 
 #include "cli.h"
+#include "notice.h"
 #include "op.h"
 
 /* What the kernel keeps is taken back when it is no longer true; this is for when nobody is left to do so. */
@@ -362,6 +363,18 @@ void cache_wrote(struct fs *fs, const char *key, size_t key_len)
 	told(&fs->cache, name_hash(key, key_len));
 	if (inode)
 		drop_members(fs, inode);
+	if (fs->cache.tracking)
+		notice_wrote(fs, name_hash(key, key_len));
+}
+
+static void inode_changed(struct fs *fs, struct inode *inode)
+{
+	inode->changed = true;
+	if (inode->watched)
+		inode_stale(inode);
+	cache_revoke(fs, inode);
+	check_name(fs, inode);
+	drop_members(fs, inode);
 }
 
 static void changed(void *ctx, const char *key, size_t len)
@@ -371,14 +384,9 @@ static void changed(void *ctx, const char *key, size_t len)
 
 	fs->cache.changes++;
 	told(&fs->cache, name_hash(key, len));
-	if (!inode)
-		return;
-	inode->changed = true;
-	if (inode->watched)
-		inode_stale(inode);
-	cache_revoke(fs, inode);
-	check_name(fs, inode);
-	drop_members(fs, inode);
+	if (inode)
+		inode_changed(fs, inode);
+	notice_changed(fs, key, len);
 }
 
 struct losing {
@@ -392,6 +400,7 @@ static void lose(void *ctx, struct inode *inode)
 
 	inode->changed = true; /* for all we know */
 	revoke_one_of(losing->fs, inode, &losing->count);
+	notice_unsure(losing->fs, inode);
 }
 
 static void lost(void *ctx)

@@ -487,7 +487,7 @@ int inode_rename_member(struct inode *inode, const char *member, size_t member_l
 /* ---- what was seen ---- */
 
 /* Odd: of the bytes; even: of the size alone. */
-static uint64_t fingerprint(const struct sight *sight)
+uint64_t inode_fingerprint(const struct sight *sight)
 {
 	if (!sight->start)
 		return (sight->kind ^ (sight->size * 0x9E3779B97F4A7C15u)) & ~UINT64_C(1);
@@ -497,12 +497,14 @@ static uint64_t fingerprint(const struct sight *sight)
 
 void inode_saw(struct inode *inode, const struct sight *sight, struct timespec now)
 {
-	uint64_t print = fingerprint(sight);
+	uint64_t print = inode_fingerprint(sight);
 
 	/* One of each sort cannot be compared. What happened to a directory's members shows in nothing else. */
 	bool alike = !((inode->print ^ print) & 1) && !kind_is_typed(inode->kind);
-	if (inode->has_print && (alike ? inode->print != print : inode->changed))
+	if (inode->has_print && (alike ? inode->print != print : inode->changed)) {
 		inode->mtime = inode->ctime = now;
+		inode->seen++;
+	}
 	inode->changed = false;
 	inode->print = print;
 	inode->has_print = true;

@@ -51,6 +51,7 @@ struct inode {
 	struct timespec atime, mtime, ctime;
 	uint64_t print; /* fingerprint of the value last seen */
 	bool has_print;
+	uint32_t seen, noted; /* how often another value was seen; and when that was told to inotify */
 	bool odd;                /* the value last seen was none, empty, or large */
 	struct handle *handles;  /* that have it open */
 	struct pending *pending; /* the transaction, or NULL */
@@ -150,6 +151,9 @@ int inode_rename(struct inode *inode, const char *key, size_t key_len);
 
 /* The same within a directory, for a member. */
 int inode_rename_member(struct inode *inode, const char *member, size_t member_len);
+
+/* What one value has in common with no other; what is too large has but its size. */
+uint64_t inode_fingerprint(const struct sight *sight);
 
 /* A value was seen: bumps mtime and ctime where it is another one than before. */
 void inode_saw(struct inode *inode, const struct sight *sight, struct timespec now);

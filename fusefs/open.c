@@ -300,6 +300,7 @@ void open_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode
 
 void open_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	handle_close(handle_of(fi));
+	if (fi->fh) /* not of notice.h's */
+		handle_close(handle_of(fi));
 	fuse_reply_err(req, 0);
 }

@@ -181,6 +181,7 @@ static void restored(struct op *op, const shard_result *result)
 {
 	struct renaming *renaming = (struct renaming *)op;
 
+	cache_wrote(op->fs, renaming->to, renaming->to_len);
 	if (result->error == SHARD_ESERVER && errors_of_result(result) == EEXIST)
 		fail(renaming, EEXIST);
 	else if (!op_failed(op, result))
