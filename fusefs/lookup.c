@@ -104,13 +104,24 @@ static void miss(struct op *op, int error)
 	op_error(op, error ? error : ENOENT);
 }
 
-/* What stands for an empty directory is no file in it. */
+/* What stands for an empty directory is no file in it; but as the value of another one it is listed. */
 static bool is_marker(const struct op *op)
 {
 	const struct fs *fs = op->fs;
+	const struct sight *sight = &op->probe.sight;
+	size_t len = op->key_len + fs->tree.sep_len;
+	bool there = false;
 
-	return prefix_needs_keys(fs) && !op->member && op->probe.sight.kind == KIND_STRING && !op->probe.sight.size &&
-	       op->key_len && tree_parent(&fs->tree, op->key, op->key_len) == op->key_len;
+	if (op->member || sight->kind != KIND_STRING || sight->size || !prefix_is_marker(fs, op->key, op->key_len))
+		return false;
+	char *prefix = malloc(len);
+	if (prefix) {
+		memcpy(prefix, op->key, op->key_len);
+		memcpy(prefix + op->key_len, fs->tree.sep, fs->tree.sep_len);
+		survey_knows(&fs->survey, prefix, len, &there);
+	}
+	free(prefix);
+	return !there;
 }
 
 static void looked(struct op *op, int error)

@@ -53,9 +53,13 @@ void prefix_rmdir(fuse_req_t req, const char *prefix, size_t len);
 /* Stores a marker in a directory, if there is no such key. False: the op was answered with an error. */
 bool prefix_mark(struct op *op, const char *prefix, size_t len, op_step step);
 
+/* Whether KEY has the name of a marker, the one of the directory that it is in. */
+bool prefix_is_marker(const struct fs *fs, const char *key, size_t len);
+
 /*
  * KEY, or with DIR all that is below it, is about to leave its directory: where that would be gone without it, it gets
- * a marker; STEP is called with the outcome. Returns false where there is nothing to do.
+ * a marker; STEP is called with the outcome. Returns false where there is nothing to do. A key that has the marker's own
+ * name must leave one behind.
  */
 bool prefix_keep(struct op *op, const char *key, size_t len, bool dir, op_step step);
 

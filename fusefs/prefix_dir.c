@@ -20,12 +20,17 @@ static const char remove_script[] = "local value = redis.call('GET', KEYS[1])\n"
 				    "if value ~= '' then return -1 end\n"
 				    "return redis.call('UNLINK', KEYS[1])\n";
 
+bool prefix_is_marker(const struct fs *fs, const char *key, size_t len)
+{
+	return prefix_needs_keys(fs) && len && tree_parent(&fs->tree, key, len) == len;
+}
+
 bool prefix_keep(struct op *op, const char *key, size_t len, bool dir, op_step step)
 {
 	struct fs *fs = op->fs;
 	size_t parent = dir ? tree_parent_of_dir(&fs->tree, key, len) : tree_parent(&fs->tree, key, len);
 
-	if (!prefix_needs_keys(fs) || !parent || survey_has_other(&fs->survey, key, parent, key, len, dir))
+	if (!prefix_needs_keys(fs) || !parent || (!dir && parent == len) || survey_has_other(&fs->survey, key, parent, key, len, dir))
 		return false;
 	prefix_mark(op, key, parent, step);
 	return true;

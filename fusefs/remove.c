@@ -35,6 +35,17 @@ static void removed(struct op *op, const shard_result *result)
 	op_error(op, missing && !removal->unborn ? ENOENT : 0);
 }
 
+/* A value under a marker's name leaves the marker. */
+static void empty(struct op *op)
+{
+	struct words words = {0};
+
+	words_text(&words, "SET");
+	words_key(&words, op);
+	words_text(&words, "");
+	op_submit(op, &words, NULL, removed);
+}
+
 static void parent_kept(struct op *op, const shard_result *result)
 {
 	if (!op_failed(op, result))
@@ -62,7 +73,9 @@ static void settled(struct op *op, int error)
 		inode_stale(op->inode);
 		inode_leave(op->inode);
 	}
-	if (!prefix_keep(op, op->key, op->key_len, false, parent_kept))
+	if (prefix_is_marker(op->fs, op->key, op->key_len))
+		empty(op);
+	else if (!prefix_keep(op, op->key, op->key_len, false, parent_kept))
 		op_submit_key(op, "UNLINK", removed);
 }
 

@@ -103,6 +103,13 @@ static void rename_kept(struct renaming *renaming)
 
 /* ---- a key ---- */
 
+/* What had a marker's name has left one. */
+static void marked(struct op *op, const shard_result *result)
+{
+	if (!op_failed(op, result))
+		succeed((struct renaming *)op);
+}
+
 static void moved(void *ctx, int error)
 {
 	struct renaming *renaming = ctx;
@@ -114,8 +121,10 @@ static void moved(void *ctx, int error)
 		op_error(op, !renaming->dir || op->inode->kind == KIND_HASH ? EXDEV : EFBIG);
 	else if (error)
 		fail(renaming, error);
-	else
+	else if (!prefix_is_marker(op->fs, op->key, op->key_len))
 		succeed(renaming);
+	else
+		prefix_mark(op, op->key, op->key_len, marked);
 	op_drop(op);
 }
 
