@@ -19,6 +19,8 @@ static const struct verb verbs[] = {
 	{"kill", "kill a node (SIGKILL)", verb_kill},
 	{"pause", "pause a node (SIGSTOP)", verb_pause},
 	{"resume", "resume a paused node (SIGCONT)", verb_resume},
+	{"check", "check a cluster: agreement, open slots, coverage", verb_check},
+	{"info", "the masters of a cluster: keys, slots, replicas", verb_info},
 	{"help", "explain a command", verb_help},
 };
 
@@ -70,7 +72,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 static const struct argp argp = {
 	.parser = parse_option,
 	.args_doc = "COMMAND [ARGUMENT...]",
-	.doc = "A local cluster from the installed redis-server or valkey-server. `rcluster COMMAND --help` tells more."
+	.doc = "A local cluster from the installed redis-server or valkey-server, and the administration of any cluster. "
+	       "`rcluster COMMAND --help` tells more."
 	       "\v-",
 	.help_filter = filter_help,
 };

@@ -26,4 +26,8 @@ int verb_kill(int argc, char *argv[]);
 int verb_pause(int argc, char *argv[]);
 int verb_resume(int argc, char *argv[]);
 
+/* Of any cluster: admin.h. */
+int verb_check(int argc, char *argv[]);
+int verb_info(int argc, char *argv[]);
+
 #endif
