@@ -21,6 +21,13 @@ static const struct verb verbs[] = {
 	{"resume", "resume a paused node (SIGCONT)", verb_resume},
 	{"check", "check a cluster: agreement, open slots, coverage", verb_check},
 	{"info", "the masters of a cluster: keys, slots, replicas", verb_info},
+	{"create", "make a cluster of empty nodes", verb_create},
+	{"add-node", "add an empty node, as a master or a replica", verb_add_node},
+	{"del-node", "take a node out, its slots and replicas moved away", verb_del_node},
+	{"replicate", "make a node the replica of a master", verb_replicate},
+	{"failover", "make a replica the master in its master's place", verb_failover},
+	{"call", "send a command to all nodes", verb_call},
+	{"set-timeout", "set cluster-node-timeout on all nodes", verb_set_timeout},
 	{"help", "explain a command", verb_help},
 };
 
