@@ -48,20 +48,21 @@ static void ask_role(struct client_node *node, struct client_node *replica)
 	replica->probed_for = node;
 }
 
-/* Returns whether the map knows the node. */
+/* Those that were sick, too: who else would find out that they are well? Returns whether NODE may have replicas. */
 static bool ask_replicas(struct client_node *node)
 {
 	shard_client *client = node->client;
 	int index = shard_topology_find_addr(client->topology, node->host, node->port);
 
-	for (size_t i = 0; index >= 0 && i < client->node_of_count; i++) {
+	if (index < 0 || shard_topology_node(client->topology, (size_t)index)->master >= 0)
+		return false;
+	for (size_t i = 0; i < client->node_of_count; i++) {
 		struct client_node *replica = client->node_of[i];
 
-		if (shard_topology_node(client->topology, i)->master == index && replica && !replica->sick &&
-		    !replica->probed_for)
+		if (shard_topology_node(client->topology, i)->master == index && replica && !replica->probed_for)
 			ask_role(node, replica);
 	}
-	return index >= 0;
+	return true;
 }
 
 /* ---- and both ---- */

@@ -144,6 +144,30 @@ static void a_promotion_of_any_of_several_is_noticed_at_once(void **state)
 	forget(n2);
 }
 
+/* The old master of the last failover, say, that came back as a replica. */
+static void a_promotion_of_one_that_was_down_before_is_noticed(void **state)
+{
+	struct ask *incr;
+	uint64_t promoted;
+
+	start("0-8191 n0; 8192-16383 n1 n2");
+	on(NULL, "ROLE", SLAVE);
+	on(n1, "GET", "+x\r\n");
+	node_down(n2);
+	want_status(ask_flags(SHARD_REPLICA, "GET", "foo"), "x");
+	node_up(n2);
+	node_down(n1);
+	incr = ask("INCR", "foo");
+	until(heard(n2, "ROLE") > 1);
+	on(n2, "ROLE", MASTER);
+	node_layout(n2, "0-8191 n0; 8192-16383 n2");
+	promoted = now_ms();
+	expect(n2, "INCR", "foo");
+	want_time(promoted, 0, 100);
+	say(n2, ":1\r\n");
+	want_integer(incr, 1);
+}
+
 /* It had given up: what it is asked next does not wait for the next attempt to connect. */
 static void a_promotion_while_nobody_asked_is_noticed_by_the_next_request(void **state)
 {
@@ -302,6 +326,7 @@ int main(int argc, char *argv[])
 		scripted(a_silent_replica_is_left_for_another),
 		scripted(a_promotion_is_noticed_at_the_replica_itself),
 		scripted(a_promotion_of_any_of_several_is_noticed_at_once),
+		scripted(a_promotion_of_one_that_was_down_before_is_noticed),
 		scripted(a_promotion_while_nobody_asked_is_noticed_by_the_next_request),
 		scripted(a_promotion_waits_for_no_map_that_is_being_fetched),
 		scripted(a_replica_that_lost_its_master_or_slot_sends_on),
