@@ -58,9 +58,9 @@ class Proof(unittest.TestCase):
             self.assertGreater(test.last.writes, 500)
             self.assertEqual(test.last.read_errors, 0, test.errors)
             self.assertLessEqual(test.last.write_errors, unknown, test.errors)
-            # None of another kind: "timed out", "no connection".
-            self.assertEqual([e for e in test.errors if not e.startswith(("Writing", "Waiting"))], [])
-            self.assertEqual([e for e in test.errors if "outcome unknown" not in e], [])
+            # None of another kind: "timed out", "no connection". WAIT alone may fail: it is about one connection.
+            errors = [e for e in test.errors if not e.startswith("Waiting for replicas")]
+            self.assertEqual([e for e in errors if "outcome unknown" not in e], [])
             self.assertLessEqual(test.last.noack, test.last.write_errors)
             self.assertNotIn("more than were asked for", test.err)
             if lossless:
