@@ -104,7 +104,7 @@ static void limit_inodes(struct fs *fs)
 	if (count <= *at)
 		return;
 	/* The FORGETs are still to come. A listing that the kernel keeps has names without inodes now. */
-	fs->cache.pruned_at = fs_now_ms();
+	fs->cache.pruned_turn = ++fs->cache.turn;
 	*at = prune(fs) ? count + PRUNE_AT_ONCE / 2 : SIZE_MAX;
 }
 
@@ -474,12 +474,6 @@ static bool knows_all(const struct fs *fs)
 	return nodes && nodes == tracked;
 }
 
-/* Whether what came with a listing is still there: attributes up to UNTIL, and inodes. */
-static bool stays(const struct cache *cache, uint64_t until)
-{
-	return fs_now_ms() < until && until - KERNEL_MS / 2 > cache->pruned_at;
-}
-
 void cache_list_opens(struct fs *fs, struct fuse_file_info *fi)
 {
 	struct cache *cache = &fs->cache;
@@ -488,7 +482,7 @@ void cache_list_opens(struct fs *fs, struct fuse_file_info *fi)
 		return;
 	fi->cache_readdir = 1;
 	/* With names alone it would look up each of those whose attributes it keeps no more. */
-	fi->keep_cache = cache->listed_turn == cache->turn && stays(cache, cache->listed_until);
+	fi->keep_cache = cache->listed_turn == cache->turn && fs_now_ms() < cache->listed_until;
 }
 
 void cache_listed(struct fs *fs, uint64_t turn)
@@ -505,9 +499,9 @@ void cache_members_open(struct fs *fs, struct inode *dir, struct fuse_file_info 
 		return;
 	bool holds = cache_look_holds(fs, &dir->listed->look);
 
-	fi->keep_cache = holds && stays(&fs->cache, dir->listed->until);
-	fi->cache_readdir = holds || cache_look_begins(fs, &dir->listed->look, dir->key, dir->key_len);
-	if (!holds)
+	fi->keep_cache = holds && fs_now_ms() < dir->listed->until && dir->listed->look.turn >= fs->cache.pruned_turn;
+	fi->cache_readdir = fi->keep_cache || cache_look_begins(fs, &dir->listed->look, dir->key, dir->key_len);
+	if (!fi->keep_cache)
 		dir->listed->until = 0;
 }
 
