@@ -92,6 +92,7 @@ struct dir {
 	struct typing *typing, *last_typing; /* in the order of the entries; those from the first one on wait */
 	struct listing *waiting;             /* held */
 	bool plus;                           /* attributes were asked for */
+	uint64_t turn;                       /* cache_listed() */
 	unsigned dots;                       /* how many of "." and ".." it has got */
 	size_t at;                           /* the entry that it wants next */
 };
@@ -385,6 +386,8 @@ static void serve(struct dir *dir)
 	fill(dir, listing);
 	if (!listing->full && (dir->typing || (!dir->done && !dir->error)))
 		return;
+	if (!listing->full && dir->done && listing->looks)
+		cache_listed(dir->fs, dir->turn);
 	dir->waiting = NULL;
 	if (!listing->used && dir->error)
 		op_error(&listing->op, dir->error);
@@ -650,8 +653,10 @@ static int go_to(struct dir *dir, uint64_t offset)
 	if (offset > BEHIND_DOTS)
 		return go_to_key(dir, offset);
 	/* rewinddir() wants to see what is new. */
-	if (!offset)
+	if (!offset) {
 		forget_ties(dir);
+		dir->turn = dir->fs->cache.turn;
+	}
 	if (!offset || dir->before != BEHIND_DOTS)
 		error = go_back(dir, 0, BEHIND_DOTS);
 	dir->at = 0;
