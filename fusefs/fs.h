@@ -42,6 +42,7 @@ struct dir;
 struct handle;
 struct members;
 struct feed;
+struct notice;
 
 struct fs {
 	const struct options *options;
@@ -60,6 +61,7 @@ struct fs {
 	struct members *members; /* the same, of directories of members */
 	struct feed *feeds;     /* all open %push and %log */
 	struct pending *scratch; /* those that are kept in memory */
+	struct notice *notice;   /* -o inotify; or NULL */
 	struct timespec mounted;
 	unsigned commits;       /* SETs under way for transactions */
 	struct fs_failure {

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "notice.h"
 #include "prefix.h"
 
 static void init(void *userdata, struct fuse_conn_info *conn)
@@ -171,7 +172,9 @@ static const struct fuse_lowlevel_ops *const ops_of_kind[KIND_COUNT] = {
 
 static const struct fuse_lowlevel_ops *ops_of(fuse_req_t req, fuse_ino_t ino)
 {
-	return ops_of_kind[fs_inode(fs_of(req), ino)->kind];
+	const struct fuse_lowlevel_ops *ops = fs_of(req)->notice ? notice_ops(req) : NULL;
+
+	return ops ? ops : ops_of_kind[fs_inode(fs_of(req), ino)->kind];
 }
 
 /* An operation that the kind of the inode INO decides on. */

@@ -48,8 +48,8 @@ static const struct argp_option arguments[] = {
 	{"foreground", 'f', NULL, 0, "Stay in the foreground, with errors of the background on stderr", 0},
 	{"options", 'o', "OPTIONS", 0,
 	 "Mount options, with commas: ro, allow_other, uid=N, gid=N, umask=OCTAL, ttl=keep|clear|SECONDS, "
-	 "uri=URI, password_file=FILE, timeout=MS, sep=SEPARATOR, tree, scratch=keys|memory, cache=coherent|off|pages, cache_size=MB, "
-	 "commit=auto|close|write, and libfuse's",
+	 "uri=URI, password_file=FILE, timeout=MS, sep=SEPARATOR, tree, scratch=keys|memory, cache=coherent|off|pages, "
+	 "cache_size=MB, commit=auto|close|write, inotify, and libfuse's",
 	 0},
 	{0},
 };
@@ -91,6 +91,13 @@ static void take_cache(struct options *options, const char *value)
 	options->cache = options->pages || strcmp(value, "coherent") == 0;
 	if (!options->cache && strcmp(value, "off") != 0)
 		cli_usage("-o cache=: off, coherent or pages is wanted, not \"%s\"", value);
+}
+
+static void take_inotify(struct options *options, const char *value)
+{
+	options->inotify = true;
+	if (*value)
+		cli_usage("-o inotify: no value is wanted");
 }
 
 static void take_sep(struct options *options, const char *value)
@@ -141,6 +148,7 @@ static const struct {
 	{"scratch", take_scratch}, {"max_read", take_max_read},
 	{"sep", take_sep},         {"tree", take_tree},
 	{"uri", take_uri},         {"password_file", take_password_file},
+	{"inotify", take_inotify},
 };
 
 /* Handed on to libfuse, which would complain only when the servers have been asked. */
@@ -263,6 +271,10 @@ static void complete(struct options *options)
 	options->allow_other = is_given(options, "allow_other");
 	if (options->allow_other && is_given(options, "allow_root"))
 		cli_usage("-o allow_other and allow_root exclude each other");
+	if (options->inotify && !options->cache)
+		cli_usage("-o inotify: what changes is not known with -o cache=off");
+	if (options->inotify && is_given(options, "ro") && !is_given(options, "rw"))
+		cli_usage("-o inotify: with -o ro the kernel tells of nothing");
 	/* As with all file systems of libfuse. */
 	debugging = is_given(options, "debug");
 	options->foreground |= debugging;
