@@ -11,6 +11,7 @@
 #include "cli.h"
 #include "notice.h"
 #include "op.h"
+#include "prefix.h"
 
 /* What the kernel keeps is taken back when it is no longer true; this is for when nobody is left to do so. */
 #define KERNEL_S 30.0
@@ -409,6 +410,7 @@ void cache_wrote(struct fs *fs, const char *key, size_t key_len)
 	told(&fs->cache, name_hash(key, key_len));
 	if (inode)
 		drop_members(fs, inode);
+	survey_changed(&fs->survey, key, key_len);
 	if (fs->cache.tracking)
 		notice_wrote(fs, name_hash(key, key_len));
 }
@@ -423,15 +425,25 @@ static void inode_changed(struct fs *fs, struct inode *inode)
 	drop_members(fs, inode);
 }
 
-static void changed(void *ctx, const char *key, size_t len)
+static void forget_key(struct fs *fs, const char *key, size_t len)
 {
-	struct fs *fs = ctx;
 	struct inode *inode = inode_find(&fs->inodes, key, len);
 
-	fs->cache.changes++;
 	told(&fs->cache, name_hash(key, len));
 	if (inode)
 		inode_changed(fs, inode);
+}
+
+static void changed(void *ctx, const char *key, size_t len)
+{
+	struct fs *fs = ctx;
+
+	fs->cache.changes++;
+	survey_changed(&fs->survey, key, len);
+	forget_key(fs, key, len);
+	/* Where that made a directory, what has its name is no file any more. */
+	for (size_t end = 0; prefix_needs_keys(fs) && (end = tree_next(&fs->tree, key, len, end));)
+		forget_key(fs, key, end - fs->tree.sep_len);
 	notice_changed(fs, key, len);
 }
 
@@ -455,6 +467,7 @@ static void lost(void *ctx)
 	struct losing losing = {.fs = fs};
 
 	fs->cache.turn++;
+	survey_lost(&fs->survey);
 	inode_each_lost(&fs->inodes, fs->cache.tracking, lose, &losing);
 	if (losing.count && fs->cache.epochs == EPOCHS_THERE)
 		forget_names(fs);
@@ -478,7 +491,8 @@ void cache_list_opens(struct fs *fs, struct fuse_file_info *fi)
 {
 	struct cache *cache = &fs->cache;
 
-	if (!knows_all(fs))
+	/* One moment is remembered: there is one directory of keys. */
+	if (prefix_used(fs) || !knows_all(fs))
 		return;
 	fi->cache_readdir = 1;
 	/* With names alone it would look up each of those whose attributes it keeps no more. */

@@ -16,6 +16,7 @@
 #include "mountpoint.h"
 #include "notice.h"
 #include "ops.h"
+#include "prefix.h"
 #include "scratch.h"
 
 #define REQUESTS_A_TICK 64
@@ -156,7 +157,8 @@ static bool start(struct session *session, struct options *options, const char *
 
 	fs->mounted = fs_now();
 	fs->root = inode_alone(KIND_ROOT, fs->mounted);
-	if (!fs->root || inode_table_init(&fs->inodes, fs->options->cache_size) || control_start(fs, options)) {
+	if (!fs->root || inode_table_init(&fs->inodes, fs->options->cache_size) || control_start(fs, options) ||
+	    prefix_start(fs)) {
 		cli_error("out of memory");
 		return false;
 	}
@@ -266,6 +268,7 @@ static void finish(struct session *session)
 	scratch_finish(fs);
 	control_finish(fs);
 	inode_table_finish(&fs->inodes);
+	prefix_finish(fs);
 	inode_drop(fs->root);
 	if (fs->session)
 		fuse_session_destroy(fs->session);
@@ -290,6 +293,7 @@ bool session_serve(struct options *options, const char *mountpoint, void (*ready
 		shard_client_run(client);
 		cache_stop(&session.fs);
 		notice_stop(&session.fs);
+		survey_stop(&session.fs.survey);
 		shard_watch_remove(session.fuse_watch);
 		ok = unmount(&session, mountpoint) && !session.given_up;
 		store_all(&session.fs);
