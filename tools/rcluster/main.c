@@ -21,6 +21,8 @@ static const struct verb verbs[] = {
 	{"resume", "resume a paused node (SIGCONT)", verb_resume},
 	{"check", "check a cluster: agreement, open slots, coverage", verb_check},
 	{"info", "the masters of a cluster: keys, slots, replicas", verb_info},
+	{"fix", "mend a cluster: half-moved slots, slots without an owner", verb_fix},
+	{"reshard", "move slots with their keys to a master", verb_reshard},
 	{"help", "explain a command", verb_help},
 };
 

@@ -29,5 +29,7 @@ int verb_resume(int argc, char *argv[]);
 /* Of any cluster: admin.h. */
 int verb_check(int argc, char *argv[]);
 int verb_info(int argc, char *argv[]);
+int verb_fix(int argc, char *argv[]);
+int verb_reshard(int argc, char *argv[]);
 
 #endif
