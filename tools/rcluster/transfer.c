@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+#include <shard/slot.h>
+
 #include "cli.h"
 #include "progress.h"
 #include "wait.h"
@@ -18,6 +20,7 @@
 #define TRIES 5            /* for a key that changes while it is moved */
 #define REPORTS 20         /* more failures or conflicts than these are only counted */
 #define POLL_MS 100
+#define DIGEST_SIZE 64
 #define DUMP_TAIL 10       /* the version and the checksum, which are the server's and not the value's */
 
 struct run;
@@ -31,6 +34,7 @@ struct item {
 	int error;         /* of the first question that failed */
 	unsigned parts;    /* questions that are open */
 	unsigned tries;
+	char digest[DIGEST_SIZE]; /* of the members that are at the new place */
 	bool ours;         /* what is at the new place is from here: it may be overwritten */
 	size_t len;
 	char key[];
@@ -53,6 +57,18 @@ static const char remove_script[] =
 	"local d = redis.call('DUMP', KEYS[1])\n"
 	"if not d or redis.sha1hex(d) ~= ARGV[1] then return 0 end\n"
 	"return redis.call('DEL', KEYS[1])";
+
+/* Hashes and sets have no order of their own, so two that are the same may be dumped differently. */
+static const char digest_script[] =
+	"local t, a = redis.call('TYPE', KEYS[1]).ok, {}\n"
+	"if t == 'set' then a = redis.call('SMEMBERS', KEYS[1])\n"
+	"elseif t == 'hash' then\n"
+	"  local h = redis.call('HGETALL', KEYS[1])\n"
+	"  for i = 1, #h, 2 do a[#a + 1] = #h[i] .. ':' .. h[i] .. h[i + 1] end\n"
+	"else return '' end\n"
+	"for i = 1, #a do a[i] = #a[i] .. ':' .. a[i] end\n"
+	"table.sort(a)\n"
+	"return t .. redis.sha1hex(table.concat(a))";
 
 static void pump(struct run *run);
 static void fetch(struct item *item);
@@ -95,15 +111,16 @@ static void finish_failed(struct item *item, const shard_result *result)
 	finish(item);
 }
 
-static void finish_conflict(struct item *item, const shard_result *result)
+static void finish_conflict(struct item *item)
 {
 	struct run *run = item->run;
+	const char *node = shard_client_node_of(run->transfer->to, item->key, item->len);
 
 	run->transfer->conflicts++;
 	if (may_report(run))
 		cli_error_about(item->key, item->len,
 				"exists already at %s (slot %d) with another value: --replace overwrites it",
-				result->node, result->slot);
+				node ? node : "the cluster", shard_slot(item->key, item->len));
 	finish(item);
 }
 
@@ -183,6 +200,49 @@ static bool same_value(const shard_reply *a, const shard_reply *b)
 	       a->len > DUMP_TAIL && !memcmp(a->str, b->str, a->len - DUMP_TAIL);
 }
 
+static void ask_digest(struct item *item, shard_client *client, shard_callback callback)
+{
+	const char *argv[] = {"EVAL", digest_script, "1", item->key};
+	const size_t len[] = {4, sizeof(digest_script) - 1, 1, item->len};
+	const shard_args args = {4, argv, len};
+
+	ask(item, client, &args, 0, callback);
+}
+
+static bool has_digest(const shard_result *result)
+{
+	return result->reply->type == SHARD_REPLY_STRING && result->reply->len &&
+	       result->reply->len < DIGEST_SIZE;
+}
+
+static void on_our_digest(void *ctx, const shard_result *result)
+{
+	struct item *item = ctx;
+
+	if (result->error) {
+		finish_failed(item, result);
+	} else if (has_digest(result) && !strcmp(result->reply->str, item->digest)) {
+		item->run->transfer->same++;
+		placed(item);
+	} else {
+		finish_conflict(item);
+	}
+}
+
+static void on_their_digest(void *ctx, const shard_result *result)
+{
+	struct item *item = ctx;
+
+	if (result->error) {
+		finish_failed(item, result);
+	} else if (!has_digest(result)) {
+		finish_conflict(item);
+	} else {
+		memcpy(item->digest, result->reply->str, result->reply->len + 1);
+		ask_digest(item, item->run->transfer->from, on_our_digest);
+	}
+}
+
 /* Of a key that was there: a run that was cut off may have brought it. */
 static void on_compared(void *ctx, const shard_result *result)
 {
@@ -196,7 +256,7 @@ static void on_compared(void *ctx, const shard_result *result)
 		item->run->transfer->same++;
 		placed(item);
 	} else {
-		finish_conflict(item, result);
+		ask_digest(item, item->run->transfer->to, on_their_digest);
 	}
 }
 
