@@ -13,6 +13,12 @@ PROMOTED = re.compile("Failover election won|Taking over the master")
 UP_AGAIN = re.compile("Cluster state changed: ok")
 
 
+def deadline_ms(node_timeout_ms):
+    """After so long a master that is gone has been replaced: its silence is noticed after one to one and a half node timeouts
+    (it is asked only when it has been silent for half of one), the others hear of that, and the election waits for a second."""
+    return node_timeout_ms * 3 // 2 + 2500
+
+
 def logged(server, what, after):
     """When SERVER logged WHAT first at or after AFTER (seconds since 1970, to a millisecond); or None."""
     with open(server.log, encoding="utf-8", errors="replace") as file:
