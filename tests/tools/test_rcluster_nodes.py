@@ -252,6 +252,38 @@ class Life(Verbs):
         self.assertIn("neither HOST:PORT nor an id", self.fails("del-node", self.seed.addr, "nonsense"))
         self.assertIn("is wanted", self.fails("del-node"))
 
+    def test_drain_moves_the_slots_with_their_keys_and_all_are_there(self):
+        keys = {f"key:{i}": f"value {i}" for i in range(300)}
+        victim = next(m for m in self.masters() if m is not self.seed)
+        follower = self.replica_of(victim)
+        records = "".join(f"{key}\t{value}\n" for key, value in keys.items())
+        self.ok("rset", "-u", f"redis://{self.seed.addr}", "-", input=records.encode())
+        out = self.rcluster("del-node", self.seed.addr, victim.addr, "--drain")
+        self.assertIn("slots with", out)
+        self.assertIn("is out of the cluster", out)
+        for server in self.servers:
+            if server is not victim:
+                self.assertNotIn(victim.port, nodes_of(server))
+        self.assertEqual(list(nodes_of(victim)), [victim.port])
+        self.assertEqual(victim.call("DBSIZE"), 0)
+        self.assertIn(self.role(follower), [m.port for m in self.servers if m is not victim])
+        got = self.ok("rget", "-u", f"redis://{self.seed.addr}", *keys).decode()
+        self.assertEqual(dict(line.split("\t") for line in got.splitlines()), keys)
+        # back into the ring, as it was: a third of the slots, and its replica
+        self.rcluster("add-node", victim.addr, self.seed.addr)
+        self.rcluster("reshard", self.seed.addr, "--from", "all", "--to", node_id(victim), "--slots", 5461, "--yes")
+        self.rcluster("replicate", self.seed.addr, follower.addr, victim.addr)
+        got = self.ok("rget", "-u", f"redis://{self.seed.addr}", *keys).decode()
+        self.assertEqual(dict(line.split("\t") for line in got.splitlines()), keys)
+
+    def test_a_half_moved_slot_is_not_lost_sight_of(self):
+        self.rcluster("add-node", self.new.addr, self.seed.addr)
+        owner = self.masters()[0]
+        slot = int(nodes_of(owner)[owner.port][8].split("-")[0])
+        self.new.call("CLUSTER", "SETSLOT", slot, "IMPORTING", node_id(owner))
+        self.assertIn(f"slot {slot} is half-moved", self.fails("del-node", self.seed.addr, self.new.addr))
+        self.new.call("CLUSTER", "SETSLOT", slot, "STABLE")
+
     def test_a_dead_node_is_removed(self):
         self.rcluster("add-node", self.new.addr, self.seed.addr, "--slave")
         self.rcluster("add-node", self.more.addr, self.seed.addr)

@@ -28,6 +28,8 @@ static const struct verb verbs[] = {
 	{"failover", "make a replica the master in its master's place", verb_failover},
 	{"call", "send a command to all nodes", verb_call},
 	{"set-timeout", "set cluster-node-timeout on all nodes", verb_set_timeout},
+	{"fix", "mend a cluster: half-moved slots, slots without an owner", verb_fix},
+	{"reshard", "move slots with their keys to a master", verb_reshard},
 	{"help", "explain a command", verb_help},
 };
 

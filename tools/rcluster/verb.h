@@ -37,5 +37,7 @@ int verb_replicate(int argc, char *argv[]);
 int verb_failover(int argc, char *argv[]);
 int verb_call(int argc, char *argv[]);
 int verb_set_timeout(int argc, char *argv[]);
+int verb_fix(int argc, char *argv[]);
+int verb_reshard(int argc, char *argv[]);
 
 #endif

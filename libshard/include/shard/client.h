@@ -126,7 +126,9 @@ enum shard_call_flag {
 	SHARD_ONCE = 1 << 5,        /* no second try of any kind: a redirect or an error is the answer */
 	SHARD_RETRY_NOREPLICAS = 1 << 6, /* NOREPLICAS is tried again up to the deadline, too */
 	SHARD_NO_DEADLINE = 1 << 7, /* blocking commands that wait for ever by their caller's wish */
-	SHARD_OWN_CONNECTION = 1 << 8 /* it waits behind nothing, and nothing behind it; never a replica's */
+	SHARD_OWN_CONNECTION = 1 << 8, /* it waits behind nothing, and nothing behind it; never a replica's */
+	SHARD_ASKING = 1 << 9       /* with a node of the caller's choice: ASKING goes in front, so that a node which
+	                               imports the slot of the key answers */
 };
 
 /*
