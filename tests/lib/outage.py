@@ -6,6 +6,7 @@ import re
 import subprocess
 from dataclasses import dataclass
 
+from faults import end_process
 from shardtest import wait_until
 
 STAMP = re.compile(r"\d+:\w (\d+ \w+ \d+ [\d:]+)\.(\d+) ")
@@ -83,9 +84,4 @@ class Outage:
         return min((s.ended for s in self.slow if s.began < moment < s.ended and not s.error), default=moment)
 
     def kill(self):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout):
-            if not pipe.closed:
-                pipe.close()
+        end_process(self.process)
