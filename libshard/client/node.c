@@ -281,6 +281,8 @@ void node_send(struct client_node *node, struct shard_request *req)
 		}
 	}
 	node->used_at = client->loop.now;
+	node->requests++;
+	node->request_bytes += req->item.len;
 	req->state = STATE_CONN;
 	req->conn = conn;
 	req->item.replies = req->replies;
@@ -502,6 +504,13 @@ static void note_refusal(struct client_node *node, const struct conn *conn, int 
 	node->refused = conn->refused || error == SHARD_ERESOLVE;
 }
 
+static void count_end(struct client_node *node, const struct conn *conn)
+{
+	node->closed += conn->closed;
+	node->late += conn->late;
+	node->errors += !conn->closed && !conn->late;
+}
+
 static void on_down(struct conn *conn, int error, const char *why)
 {
 	struct client_node *node = conn->owner;
@@ -511,6 +520,8 @@ static void on_down(struct conn *conn, int error, const char *why)
 	struct list sent, queue;
 	char text[512];
 
+	if (!client->destroying)
+		count_end(node, conn);
 	snprintf(text, sizeof(text), "%s: %s", node->addr, why);
 	list_init(&sent);
 	list_init(&queue);
@@ -584,6 +595,7 @@ static void check_conn(struct client_node *node, struct conn *conn, uint64_t now
 	if (client->timeout_ms && silent >= client->timeout_ms && (client->pool || all_given_up(conn))) {
 		if (is_data(node, conn))
 			become_sick(node);
+		conn->late = true;
 		conn_fail(conn, SHARD_ECONNECT, "no answer in time");
 		return;
 	}
@@ -739,4 +751,41 @@ static void probe_expired(struct timer *timer)
 	if (replica)
 		probe_replica(node, replica);
 	timer_start(&client->loop.wheel, timer, client->loop.now + PROBE_MS);
+}
+
+/* ---- what is known of them ---- */
+
+static void add_list(const struct list *items, size_t *count, size_t *bytes)
+{
+	for (const struct list *l = items->next; l != items; l = l->next) {
+		++*count;
+		*bytes += list_entry(l, struct conn_item, link)->len;
+	}
+}
+
+void shard_client_each_node(shard_client *client, void (*callback)(void *ctx, const shard_node_state *state), void *ctx)
+{
+	for (struct list *l = client->nodes.next; l != &client->nodes; l = l->next) {
+		const struct client_node *node = list_entry(l, struct client_node, all);
+		shard_node_state state = {
+			.addr = node->addr,
+			.ejected = node->ejected,
+			.ejected_at = node->ejected_at,
+			.ejections = node->ejections,
+			.closed = node->closed,
+			.errors = node->errors,
+			.late = node->late,
+			.requests = node->requests,
+			.request_bytes = node->request_bytes,
+		};
+
+		for (const struct list *c = node->conns.next; c != &node->conns; c = c->next) {
+			const struct conn *conn = list_entry(c, struct conn, links);
+
+			state.connections += conn->state == CONN_UP;
+			add_list(&conn->queue, &state.queued, &state.queued_bytes);
+			add_list(&conn->sent, &state.sent, &state.sent_bytes);
+		}
+		callback(ctx, &state);
+	}
 }
