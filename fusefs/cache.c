@@ -48,7 +48,7 @@ bool cache_look_begins(struct op *op)
 void cache_look_came(struct op *op, const char *node)
 {
 	struct look_mark *look = &op->probe.look;
-	const char *owner = look->good ? shard_client_node_of(fs_client(op->fs), op->key, op->key_len) : NULL;
+	const char *owner = look->good ? shard_client_node_of(op->fs->client, op->key, op->key_len) : NULL;
 
 	look->good = owner && !strcmp(owner, node);
 }
@@ -72,12 +72,23 @@ static void void_looks(struct cache *cache, uint64_t hash)
 			look->good = false;
 }
 
+bool cache_is_late(const struct fs *fs, const char *key, size_t key_len, uint64_t began)
+{
+	const struct cache *cache = &fs->cache;
+
+	return cache->writes != began && cache->wrote[name_hash(key, key_len) % CACHE_LOOKS] > began;
+}
+
 void cache_wrote(struct fs *fs, const char *key, size_t key_len)
 {
-	if (!fs->cache.tracking)
+	struct cache *cache = &fs->cache;
+	uint64_t hash = name_hash(key, key_len);
+
+	cache->wrote[hash % CACHE_LOOKS] = ++cache->writes;
+	if (!cache->tracking)
 		return;
-	void_looks(&fs->cache, name_hash(key, key_len));
-	notice_wrote(fs, name_hash(key, key_len));
+	void_looks(cache, hash);
+	notice_wrote(fs, hash);
 }
 
 /* ---- what is kept ---- */

@@ -33,6 +33,8 @@ struct cache {
 	bool told;                /* that some node cannot be tracked */
 	enum { EPOCHS_UNKNOWN, EPOCHS_NONE, EPOCHS_THERE } epochs; /* whether the kernel forgets names without waiting */
 	uint64_t hits, misses, changes;
+	uint64_t writes;             /* of this mount, that have ended; ... */
+	uint64_t wrote[CACHE_LOOKS]; /* ... and the number of the last one, by the key's hash */
 };
 
 /* Of a look under way, in its probe. */
@@ -62,6 +64,12 @@ void cache_keep(struct op *op, struct inode *inode);
 
 /* What is known to be true of INODE now; or NULL. */
 const struct sight *cache_hit(struct fs *fs, struct inode *inode);
+
+/*
+ * Whether a write of KEY has ended since there had been BEGAN of them: who asked before may not take what came for
+ * what is true now. (By one connection to a node the answers come in order; by those of several threads they do not.)
+ */
+bool cache_is_late(const struct fs *fs, const char *key, size_t key_len, uint64_t began);
 
 /* This mount has changed the key: looks that began before are void. */
 void cache_wrote(struct fs *fs, const char *key, size_t key_len);
