@@ -23,7 +23,7 @@
 #define BEHIND_DOT 1
 #define BEHIND_DOTS 2
 /* How much is kept; without places, what is not is lost. */
-#define KEPT_BYTES ((size_t)256 << 10)
+#define KEPT_BYTES ((size_t)512 << 10)
 #define KEPT_BYTES_UNPLACED ((size_t)8 << 20)
 /* Entries to have before they are asked for. */
 #define AHEAD 4096
@@ -34,8 +34,7 @@ struct entry {
 	uint64_t next;   /* the offset behind it */
 	uint64_t number; /* of its inode */
 	enum kind kind;  /* KIND_NONE: not known */
-	size_t size;     /* of a string, or 0, ... */
-	uint64_t at;     /* ... known since then, in ms; 0: not known */
+	struct listed known;
 	size_t name;     /* where its name begins in the names */
 };
 
@@ -64,8 +63,7 @@ struct typing {
 		const char *key;
 		size_t key_len;
 		enum kind kind;
-		size_t size;
-		uint64_t at;
+		struct listed known;
 	} key[];
 };
 
@@ -88,6 +86,7 @@ struct dir {
 	uint64_t skip;                       /* keys up to the tie of this number are not wanted; 0: none */
 	struct typing *typing, *last_typing; /* in the order of the entries; those from the first one on wait */
 	struct listing *waiting;             /* held */
+	bool plus;                           /* attributes were asked for */
 	unsigned dots;                       /* how many of "." and ".." it has got */
 	size_t at;                           /* the entry that it wants next */
 };
@@ -276,7 +275,7 @@ static int add_batch(struct dir *dir, const shard_scan_batch *batch)
 			return ENOMEM;
 		entry->number = fs_number(name_hash(key->str, key->len));
 		entry->kind = KIND_NONE;
-		entry->size = entry->at = 0;
+		entry->known.at = 0;
 		entry->name = dir->names_len;
 		dir->names_len += name_listed(key->str, key->len, dir->names + dir->names_len) + 1;
 		dir->count++;
@@ -301,8 +300,8 @@ static void fill(struct dir *dir, struct listing *listing)
 		const struct entry *entry = &dir->entry[dir->at];
 		if (!listing_add(listing, dir->names + entry->name, entry->number, entry->kind, entry->next))
 			break;
-		if (entry->at && now <= entry->at + FS_FRESH_MS)
-			listing_know(listing, entry->size, entry->next);
+		if (entry->known.at && now <= entry->known.at + FS_FRESH_MS)
+			listing_know(listing, &entry->known, entry->next);
 		dir->at++;
 	}
 }
@@ -368,8 +367,7 @@ static void take_types(struct dir *dir, const struct typing *typing)
 		struct entry *entry = &dir->entry[typing->first + i];
 
 		entry->kind = typing->key[i].kind;
-		entry->size = typing->key[i].size;
-		entry->at = typing->key[i].at;
+		entry->known = typing->key[i].known;
 	}
 }
 
@@ -392,14 +390,35 @@ static void type_done(struct typing *typing)
 	go_on(dir);
 }
 
+/* Also of one that nobody waits for any more. */
+static void came(struct typed *typed, const shard_result *result)
+{
+	const struct dir *dir = typed->typing->dir;
+
+	typed->known.look.good = typed->known.look.good && dir;
+	if (dir)
+		cache_look_came(dir->fs, &typed->known.look, typed->key, typed->key_len, result->node);
+}
+
+static void pttl_came(void *ctx, const shard_result *result)
+{
+	struct typed *typed = ctx;
+
+	came(typed, result);
+	if (!result->error && result->reply->type == SHARD_REPLY_INTEGER)
+		typed->known.expires = cache_expires(result->reply->integer, fs_now_ms());
+	type_done(typed->typing);
+}
+
 static void type_came(void *ctx, const shard_result *result)
 {
 	struct typed *typed = ctx;
 
+	came(typed, result);
 	if (!result->error && result->reply->type == SHARD_REPLY_STATUS)
 		typed->kind = kind_of_type(result->reply->str);
 	if (kind_is_typed(typed->kind))
-		typed->at = fs_now_ms();
+		typed->known.at = fs_now_ms();
 	type_done(typed->typing);
 }
 
@@ -419,14 +438,32 @@ static void length_came(void *ctx, const shard_result *result)
 	struct dir *dir = typed->typing->dir;
 	bool other = result->error == SHARD_ESERVER && shard_reply_is_error(result->reply, "WRONGTYPE");
 
+	came(typed, result);
 	if (other && dir && ask_about(dir->fs, typed, "TYPE", type_came))
 		return;
 	if (!result->error && result->reply->type == SHARD_REPLY_INTEGER) {
 		typed->kind = KIND_STRING;
-		typed->size = (size_t)result->reply->integer;
-		typed->at = typed->size ? fs_now_ms() : 0;
+		typed->known.size = (size_t)result->reply->integer;
+		typed->known.at = typed->known.size ? fs_now_ms() : 0;
 	}
 	type_done(typed->typing);
+}
+
+/* What is kept of a key need not be asked for. Returns how many answers are to come. */
+static unsigned ask_type(const struct dir *dir, struct typed *typed)
+{
+	const struct inode *inode = inode_find(&dir->fs->inodes, typed->key, typed->key_len);
+	const struct sight *kept = inode ? cache_peek(dir->fs, inode) : NULL;
+	struct listed *known = &typed->known;
+
+	if (kept) {
+		typed->kind = kept->kind;
+		*known = (struct listed){.size = kept->size, .at = fs_now_ms(), .expires = inode->expires};
+		return 0;
+	}
+	bool keep = cache_look_begins(dir->fs, &known->look, typed->key, typed->key_len) && dir->plus;
+	unsigned asked = ask_about(dir->fs, typed, "STRLEN", length_came);
+	return asked + (keep && ask_about(dir->fs, typed, "PTTL", pttl_came));
 }
 
 /* Of the last COUNT keys of the batch, which are entries now. Failing only means that they are not known. */
@@ -446,9 +483,10 @@ static void ask_types(struct dir *dir, const shard_scan_batch *batch, size_t cou
 		memcpy(at, keys[i].str, keys[i].len);
 		typing->key[i] = (struct typed){.typing = typing, .key = at, .key_len = keys[i].len};
 		at += keys[i].len;
-		typing->left += ask_about(dir->fs, &typing->key[i], "STRLEN", length_came);
+		typing->left += ask_type(dir, &typing->key[i]);
 	}
-	if (!--typing->left) {
+	if (!--typing->left && !dir->typing) {
+		take_types(dir, typing);
 		free_typing(typing);
 		return;
 	}
@@ -588,6 +626,7 @@ static void read_dir(fuse_req_t req, size_t size, uint64_t offset, struct dir *d
 	/* At the start it comes always, also where nobody wants to know; later by reason of look-ups. */
 	listing->looks = plus && offset;
 	listing->bait = plus && !offset;
+	dir->plus = listing->looks;
 	dir->waiting = listing;
 	go_on(dir);
 }
@@ -617,6 +656,7 @@ void dir_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		dir->next->prev = dir;
 	dir->fs->dirs = dir;
 	fi->fh = (uintptr_t)dir;
+	cache_list_opens(dir->fs, fi);
 	if (fuse_reply_open(req, fi))
 		dir_close(dir);
 }

@@ -30,10 +30,15 @@ static void reply_entry(struct op *op, struct inode *inode, size_t size, const s
 		return;
 	lookup_entry(op->fs, inode, size, &entry);
 	/*
-	 * The name alone: its attributes could not be taken back before the
-	 * kernel has made the inode. Those that GETATTR is told can.
+	 * The name alone: its attributes cannot be taken back at once before the
+	 * kernel has made the inode. Those that GETATTR is told can. A member's
+	 * name would take all others with it when the key changes.
 	 */
-	entry.entry_timeout = cache_grant_name(op->fs, cache_grant(op->fs, inode, told));
+	double seconds = cache_grant(op->fs, inode, told);
+	if (inode->lookups)
+		entry.attr_timeout = seconds;
+	if (!inode->parent)
+		entry.entry_timeout = cache_grant_name(op->fs, inode, seconds);
 	pages_tell(inode, told);
 	inode->lookups++;
 	if (fuse_reply_entry(req, &entry))
@@ -298,6 +303,7 @@ static void get_attr(struct op *op, const struct handle *handle)
 	const struct sight *hit = inode == op->fs->root ? NULL : cache_hit(op->fs, inode);
 
 	if (inode == op->fs->root) {
+		cache_root_time(op->fs);
 		reply_attr(op, 0, NULL);
 	} else if (pending_visible(inode) || (handle && handle->pending)) {
 		reply_attr(op, buffer_size(inode->pending->t.buffer), NULL);

@@ -89,8 +89,7 @@ static void looked(struct op *op, int error)
 	if (error == ESTALE && sight->kind == KIND_NONE)
 		inode_missed(op->inode, fs_now());
 	if (!error) {
-		inode_saw(op->inode, sight, fs_now());
-		cache_revoke(op->fs, op->inode); /* the handle shows what the kernel may not have been told */
+		cache_saw(op->fs, op->inode, sight); /* the handle shows what the kernel may not have been told */
 		cache_keep(op, op->inode);
 	}
 	if (error)
@@ -116,10 +115,12 @@ static void look_first(fuse_req_t req, struct inode *inode, const struct fuse_fi
 void open_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct inode *inode = fs_inode(fs_of(req), ino);
-	const struct sight *fresh = ino == FUSE_ROOT_ID ? NULL : cache_hit(fs_of(req), inode);
+	const struct sight *hit = cache_hit(fs_of(req), inode);
+	const struct sight *fresh = hit ? hit : inode_fresh(inode, fs_now_ms());
 
-	if (!fresh)
-		fresh = inode_fresh(inode, fs_now_ms());
+	/* A listing has shown its size alone: its value comes as soon by a look, which can be kept. */
+	if (hit && !hit->start && hit->size && hit->size <= PROBE_BYTES)
+		fresh = NULL;
 
 	if (pending_visible(inode))
 		open_known(req, inode, NULL, fi);

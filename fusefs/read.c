@@ -380,8 +380,7 @@ static void looked(struct op *op, int error)
 		read_gone(read);
 		return;
 	}
-	inode_saw(op->inode, sight, fs_now());
-	cache_revoke(op->fs, op->inode);
+	cache_saw(op->fs, op->inode, sight);
 	cache_keep_true(op, op->inode);
 	read_seen(read, sight);
 }

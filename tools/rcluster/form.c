@@ -14,10 +14,8 @@
 
 #define ANSWER_MS 5000
 #define POLL_MS 5
-#define MEET_AGAIN_MS 2500 /* a handshake is given up after node-timeout */
 
-/* Blames the first question that failed; -1: none did. Frees the replies. */
-static int finish(struct ask ask[], size_t count, const char *what, char why[WHY_SIZE])
+int form_finish(struct ask ask[], size_t count, const char *what, char why[WHY_SIZE])
 {
 	int failed = -1;
 
@@ -43,7 +41,7 @@ static int set_epochs(shard_client *client, const struct layout *layout, char wh
 		ask[i] = (struct ask){.node = i, .argc = 3, .argv = {"CLUSTER", "SET-CONFIG-EPOCH", epoch[i]}};
 	}
 	ask_all(client, layout, ask, count, ANSWER_MS);
-	failed = finish(ask, count, "CLUSTER SET-CONFIG-EPOCH", why);
+	failed = form_finish(ask, count, "CLUSTER SET-CONFIG-EPOCH", why);
 	free(epoch);
 	free(ask);
 	return failed;
@@ -71,7 +69,7 @@ static int add_slots_singly(shard_client *client, const struct layout *layout, u
 		words[i + 2] = slot[i];
 	}
 	ask_all(client, layout, &ask, 1, ANSWER_MS);
-	failed = finish(&ask, 1, "CLUSTER ADDSLOTS", why);
+	failed = form_finish(&ask, 1, "CLUSTER ADDSLOTS", why);
 	free(slot);
 	free(words);
 	return failed;
@@ -99,34 +97,45 @@ static int add_slots(shard_client *client, const struct layout *layout, char why
 			failed = add_slots_singly(client, layout, i, why);
 		ask_finish(ask, layout->masters);
 	} else {
-		failed = finish(ask, layout->masters, "CLUSTER ADDSLOTSRANGE", why);
+		failed = form_finish(ask, layout->masters, "CLUSTER ADDSLOTSRANGE", why);
 	}
 	free(range);
 	free(ask);
 	return failed;
 }
 
-/* Everybody meets everybody: quicker than gossip. */
-static int meet(shard_client *client, const struct layout *layout, char why[WHY_SIZE])
+int form_meet(shard_client *client, const struct layout *layout, const struct form_pair pair[], size_t count,
+	      char why[WHY_SIZE])
 {
-	unsigned count = layout_count(layout);
 	struct ask *ask = allocate(count, sizeof(*ask));
 	char(*port)[8] = allocate(count, sizeof(*port));
-	int failed = -1;
+	int failed;
 
-	for (unsigned i = 0; i < count; i++)
-		snprintf(port[i], sizeof(port[i]), "%u", layout_port(layout, i));
-	for (unsigned i = 0; i + 1 < count && failed < 0; i++) {
-		unsigned peers = count - i - 1;
-
-		for (unsigned j = 0; j < peers; j++)
-			ask[j] = (struct ask){
-				.node = i, .argc = 4, .argv = {"CLUSTER", "MEET", layout->bind, port[i + 1 + j]}};
-		ask_all(client, layout, ask, peers, ANSWER_MS);
-		failed = finish(ask, peers, "CLUSTER MEET", why);
+	for (size_t i = 0; i < count; i++) {
+		snprintf(port[i], sizeof(port[i]), "%u", layout_port(layout, pair[i].peer));
+		ask[i] = (struct ask){
+			.node = pair[i].node, .argc = 4, .argv = {"CLUSTER", "MEET", layout->bind, port[i]}};
 	}
+	ask_all(client, layout, ask, count, ANSWER_MS);
+	failed = form_finish(ask, count, "CLUSTER MEET", why);
 	free(port);
 	free(ask);
+	return failed;
+}
+
+/* Everybody meets everybody: quicker than gossip. */
+static int meet_all(shard_client *client, const struct layout *layout, char why[WHY_SIZE])
+{
+	unsigned count = layout_count(layout);
+	struct form_pair *pair = allocate(count, sizeof(*pair));
+	int failed = -1;
+
+	for (unsigned i = 0; i + 1 < count && failed < 0; i++) {
+		for (unsigned j = i + 1; j < count; j++)
+			pair[j - i - 1] = (struct form_pair){i, j};
+		failed = form_meet(client, layout, pair, count - i - 1, why);
+	}
+	free(pair);
 	return failed;
 }
 
@@ -143,8 +152,7 @@ static bool knows_all(const struct layout *layout, const shard_topology *map)
 	return true;
 }
 
-/* The first node that does not know all others; -1: there is none. */
-static int find_ignorant(const struct health *health, const struct layout *layout, char why[WHY_SIZE])
+int form_find_ignorant(const struct health *health, const struct layout *layout, char why[WHY_SIZE])
 {
 	for (unsigned i = 0; i < health->count; i++) {
 		const struct node_view *view = &health->node[i];
@@ -176,7 +184,7 @@ static int replicate(shard_client *client, const struct layout *layout, const sh
 		};
 	}
 	ask_all(client, layout, ask, count, ANSWER_MS);
-	failed = finish(ask, count, "CLUSTER REPLICATE", why);
+	failed = form_finish(ask, count, "CLUSTER REPLICATE", why);
 	free(ask);
 	return failed;
 }
@@ -190,14 +198,14 @@ static int join(shard_client *client, const struct layout *layout, int64_t end, 
 		struct health health;
 		int failed = -1, ignorant;
 
-		if (!met || now_ms() - met > MEET_AGAIN_MS) {
-			failed = meet(client, layout, why);
+		if (!met || now_ms() - met > FORM_MEET_AGAIN_MS) {
+			failed = meet_all(client, layout, why);
 			met = now_ms();
 		}
 		if (failed >= 0)
 			return failed;
 		health_look(&health, client, layout, ANSWER_MS);
-		ignorant = find_ignorant(&health, layout, why);
+		ignorant = form_find_ignorant(&health, layout, why);
 		if (ignorant < 0)
 			failed = replicate(client, layout, health.node[0].map, why);
 		health_finish(&health);
