@@ -5,7 +5,7 @@ import os
 import subprocess
 import time
 
-from fs import mounts
+from fs import mounts, threads
 from lib.measure import Failure, interleave
 from lib.report import Row
 from shardtest import Cluster, TempDir, program
@@ -21,7 +21,8 @@ SCAN = "redis-cli --scan, node after node"
 
 
 def run(context):
-    parts = {"ops": bench_operations, "hot": bench_hot, "cp": bench_copies, "ls": bench_listings}
+    parts = {"ops": bench_operations, "hot": bench_hot, "cp": bench_copies, "ls": bench_listings,
+             "threads": bench_threads}
     with Cluster(masters=3, replicas=0) as cluster:
         for name, part in parts.items():
             if context.only in name:
@@ -104,6 +105,11 @@ def bench_hot(context, cluster):
             what = f"{SHOWN[name]}, looked at before, CPU of all"
             metric = f"{name} all"
             yield Row(what, "us", got.median("cached", metric), "-o cache=off", got.median("asking", metric), *goal)
+
+
+def bench_threads(context, cluster):
+    fill(cluster, threads.CLIENTS, context.scaled(8000) // threads.CLIENTS)
+    yield from threads.bench_threads(context, cluster, operations, OPERATIONS, SHOWN)
 
 
 # ---- copies ----
