@@ -11,6 +11,7 @@
 #include "cli.h"
 #include "notice.h"
 #include "op.h"
+#include "prefix.h"
 
 /* What the kernel keeps is taken back when it is no longer true; this is for when nobody is left to do so. */
 #define KERNEL_S 30.0
@@ -22,6 +23,9 @@
 /* So often those are told of again that the kernel did not have yet, so many at once. */
 #define LATE_MS 1
 #define LATE_AT_ONCE 2000
+/* What an inode costs, so many are let go of at once. */
+#define INODE_COST 600
+#define PRUNE_AT_ONCE 2048
 /* So many of one moment are told of without waiting. */
 #define AT_ONCE 256
 
@@ -70,13 +74,54 @@ uint64_t cache_expires(long long pttl, uint64_t at)
 	return pttl >= 0 ? at + (uint64_t)pttl : UINT64_MAX;
 }
 
-static void keep(struct inode *inode, const struct sight *sight, const shard_mark *mark, uint64_t expires)
+/*
+ * The kernel is to let go of the inodes that nobody has looked at for longest,
+ * by FUSE_NOTIFY_PRUNE (Linux 6.18): it sends FORGETs for those that it can.
+ */
+static bool prune(struct fs *fs)
+{
+	struct {
+		struct fuse_out_header header;
+		uint32_t count, padding;
+		uint64_t spare;
+		uint64_t ino[PRUNE_AT_ONCE];
+	} notice = {.header = {.error = 9}};
+
+	while (notice.count < PRUNE_AT_ONCE && fs->inodes.oldest) {
+		struct inode *oldest = fs->inodes.oldest;
+
+		inode_stale(oldest);
+		if (!oldest->holds && !oldest->handles)
+			notice.ino[notice.count++] = fs_ino(fs, oldest);
+	}
+	notice.header.len = (uint32_t)(sizeof(notice) - sizeof(notice.ino) + notice.count * sizeof(notice.ino[0]));
+	return write(fuse_session_fd(fs->session), &notice, notice.header.len) == (ssize_t)notice.header.len;
+}
+
+static void limit_inodes(struct fs *fs)
+{
+	size_t count = fs->inodes.count, limit = fs->inodes.fresh_limit / INODE_COST;
+	size_t *at = &fs->cache.prune_at;
+
+	if (*at == SIZE_MAX)
+		return;
+	if (count <= limit)
+		*at = limit;
+	if (count <= *at)
+		return;
+	/* The FORGETs are still to come. A listing that the kernel keeps has names without inodes now. */
+	fs->cache.pruned_turn = ++fs->cache.turn;
+	*at = prune(fs) ? count + PRUNE_AT_ONCE / 2 : SIZE_MAX;
+}
+
+static void keep(struct fs *fs, struct inode *inode, const struct sight *sight, const shard_mark *mark, uint64_t expires)
 {
 	inode_keep(inode, sight);
 	inode->watched = true;
 	inode->mark = *mark;
 	inode->expires = expires;
 	inode_set_active(inode);
+	limit_inodes(fs);
 }
 
 /* What is known of the directory of a member says when both end. */
@@ -104,7 +149,7 @@ bool cache_keep_true(struct op *op, struct inode *inode)
 	if (kind == KIND_NONE || kind == KIND_OTHER || inode->gone || !cache_look_holds(op->fs, look) ||
 	    !expiry_of(op, inode, &expires))
 		return false;
-	keep(inode, &op->probe.sight, &look->mark, expires);
+	keep(op->fs, inode, &op->probe.sight, &look->mark, expires);
 	return true;
 }
 
@@ -119,12 +164,14 @@ const struct sight *cache_keep_listed(struct fs *fs, struct inode *inode, const 
 {
 	const struct sight *kept = cache_peek(fs, inode);
 
+	if (kept)
+		inode_used(inode);
 	if (kept || inode_in_memory(inode) || inode->pending || sight->kind != inode->kind ||
 	    !cache_look_holds(fs, look) || fs_now_ms() >= expires)
 		return kept;
 	inode_saw(inode, sight, fs_now());
-	keep(inode, sight, &look->mark, expires);
-	return &inode->fresh;
+	keep(fs, inode, sight, &look->mark, expires);
+	return cache_peek(fs, inode);
 }
 
 const struct sight *cache_peek(const struct fs *fs, const struct inode *inode)
@@ -368,6 +415,7 @@ void cache_wrote(struct fs *fs, const char *key, size_t key_len)
 	told(&fs->cache, name_hash(key, key_len));
 	if (inode)
 		drop_members(fs, inode);
+	survey_changed(&fs->survey, key, key_len);
 	if (fs->cache.tracking)
 		notice_wrote(fs, name_hash(key, key_len));
 }
@@ -382,15 +430,25 @@ static void inode_changed(struct fs *fs, struct inode *inode)
 	drop_members(fs, inode);
 }
 
-static void changed(void *ctx, const char *key, size_t len)
+static void forget_key(struct fs *fs, const char *key, size_t len)
 {
-	struct fs *fs = ctx;
 	struct inode *inode = inode_find(&fs->inodes, key, len);
 
-	fs->cache.changes++;
 	told(&fs->cache, name_hash(key, len));
 	if (inode)
 		inode_changed(fs, inode);
+}
+
+static void changed(void *ctx, const char *key, size_t len)
+{
+	struct fs *fs = ctx;
+
+	fs->cache.changes++;
+	survey_changed(&fs->survey, key, len);
+	forget_key(fs, key, len);
+	/* Where that made a directory, what has its name is no file any more. */
+	for (size_t end = 0; prefix_needs_keys(fs) && (end = tree_next(&fs->tree, key, len, end));)
+		forget_key(fs, key, end - fs->tree.sep_len);
 	notice_changed(fs, key, len);
 }
 
@@ -414,6 +472,7 @@ static void lost(void *ctx)
 	struct losing losing = {.fs = fs};
 
 	fs->cache.turn++;
+	survey_lost(&fs->survey);
 	inode_each_lost(&fs->inodes, fs->cache.tracking, lose, &losing);
 	if (losing.count && fs->cache.epochs == EPOCHS_THERE)
 		forget_names(fs);
@@ -436,31 +495,39 @@ static bool knows_all(const struct fs *fs)
 void cache_list_opens(struct fs *fs, struct fuse_file_info *fi)
 {
 	struct cache *cache = &fs->cache;
-	uint64_t now = fs_now_ms();
 
-	if (!knows_all(fs))
+	/* One moment is remembered: there is one directory of keys. */
+	if (prefix_used(fs) || !knows_all(fs))
 		return;
 	fi->cache_readdir = 1;
 	/* With names alone it would look up each of those whose attributes it keeps no more. */
-	fi->keep_cache = cache->listed_turn == cache->turn && now < cache->listed_until;
-	if (fi->keep_cache)
-		return;
-	cache->listed_turn = cache->turn;
-	cache->listed_until = now + KERNEL_MS / 2;
+	fi->keep_cache = cache->listed_turn == cache->turn && fs_now_ms() < cache->listed_until;
+}
+
+void cache_listed(struct fs *fs, uint64_t turn)
+{
+	fs->cache.listed_turn = turn;
+	fs->cache.listed_until = fs_now_ms() + KERNEL_MS / 2;
 }
 
 void cache_members_open(struct fs *fs, struct inode *dir, struct fuse_file_info *fi)
 {
-	uint64_t now = fs_now_ms();
-
 	if (!dir->listed)
 		dir->listed = calloc(1, sizeof(*dir->listed));
 	if (!dir->listed || dir->gone)
 		return;
-	fi->keep_cache = cache_look_holds(fs, &dir->listed->look) && now < dir->listed->until;
+	bool holds = cache_look_holds(fs, &dir->listed->look);
+
+	fi->keep_cache = holds && fs_now_ms() < dir->listed->until && dir->listed->look.turn >= fs->cache.pruned_turn;
 	fi->cache_readdir = fi->keep_cache || cache_look_begins(fs, &dir->listed->look, dir->key, dir->key_len);
 	if (!fi->keep_cache)
-		dir->listed->until = now + KERNEL_MS / 2;
+		dir->listed->until = 0;
+}
+
+void cache_members_listed(struct fs *fs, struct inode *dir)
+{
+	if (dir->listed)
+		dir->listed->until = fs_now_ms() + KERNEL_MS / 2;
 }
 
 /* A listing that the kernel has, or is still being made, is not taken for one that begins at another time. */

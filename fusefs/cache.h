@@ -35,8 +35,10 @@ struct cache {
 	enum { EPOCHS_UNKNOWN, EPOCHS_NONE, EPOCHS_THERE } epochs; /* whether the kernel forgets names without waiting */
 	uint64_t forgot_at;       /* when it was told to last, in ms */
 	shard_timer *late;        /* while some inodes are still to be told of */
+	size_t prune_at;          /* with more inodes than that the kernel is to let go of some; SIZE_MAX: it cannot */
+	uint64_t pruned_turn;     /* when it last was: names that it has may be without inodes since then */
 	uint64_t root_turn;       /* what the root's time belongs to */
-	uint64_t listed_turn, listed_until; /* in which the kernel's listing began, and how long its attributes last, in ms */
+	uint64_t listed_turn, listed_until; /* when the kernel's listing began, and how long its attributes last, in ms */
 	uint64_t hits, misses, changes;
 };
 
@@ -50,7 +52,7 @@ struct look_mark {
 /* Of a directory of members: the listing that the kernel keeps. */
 struct cache_listed {
 	struct look_mark look;
-	uint64_t until; /* ms */
+	uint64_t until; /* ms; 0: it has no attributes, so those who want them had to look up each name */
 };
 
 /* Begins to track, where the options want it. 0 or an errno. */
@@ -116,7 +118,11 @@ double cache_grant_name(struct fs *fs, struct inode *inode, double seconds);
 void cache_list_opens(struct fs *fs, struct fuse_file_info *fi);
 void cache_root_time(struct fs *fs);
 
+/* A listing, which began in TURN, has come to its end, with attributes. */
+void cache_listed(struct fs *fs, uint64_t turn);
+
 /* The same of a listing of members. */
 void cache_members_open(struct fs *fs, struct inode *dir, struct fuse_file_info *fi);
+void cache_members_listed(struct fs *fs, struct inode *dir);
 
 #endif

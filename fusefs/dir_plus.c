@@ -6,6 +6,7 @@
 
 #include "handle.h"
 #include "ops.h"
+#include "prefix.h"
 
 /* A key that is slow to tell is looked up later. */
 #define LOOK_MS 1000
@@ -16,6 +17,7 @@ struct look {
 	uint64_t next;
 	char *key;
 	size_t key_len;
+	size_t start; /* of the name in it */
 	enum kind kind; /* what the listing says that it is */
 	bool known;
 	unsigned left; /* answers */
@@ -54,19 +56,21 @@ static struct look *add_look(struct listing *listing, uint64_t next)
 /* Failing only means that there are no attributes. */
 static void note_look(struct listing *listing, const char *name, enum kind kind, uint64_t next)
 {
-	size_t len = strlen(name);
+	struct tree_place place = {.kind = PLACE_NONE};
+	char *key = NULL;
+	size_t start;
 
-	char *key = malloc(len + 1);
-	struct name decoded = {.kind = NAME_BAD};
-	if (key)
-		decoded = name_decode(name, len, key);
-	struct look *look = decoded.kind == NAME_KEY ? add_look(listing, next) : NULL;
+	prefix_of(listing->op.inode, &start);
+	prefix_decode(listing->op.fs, listing->op.inode, name, &place, &key);
+	bool named = place.kind == PLACE_KEY || place.kind == PLACE_EITHER;
+	struct look *look = named && place.key_len >= start ? add_look(listing, next) : NULL;
 	if (!look) {
 		free(key);
 		return;
 	}
 	look->key = key;
-	look->key_len = decoded.key_len;
+	look->key_len = place.key_len;
+	look->start = start;
 	look->kind = kind;
 }
 
@@ -164,7 +168,7 @@ static void tell(struct listing *listing, struct look *look)
 		return;
 	}
 	fill_entry(fs, inode, sight.size, kept, &entry);
-	name_listed(look->key, look->key_len, name);
+	tree_listed(look->key, look->key_len, look->start, name);
 	fuse_add_direntry_plus(listing->op.req, listing->bytes + look->at, listing->used - look->at, name, &entry,
 			       (off_t)look->next);
 	inode->lookups++;

@@ -9,6 +9,7 @@
 #include "probe.h"
 
 #define FIRST_BUCKETS 1024
+#define PAST_WAYS 8
 #define FRESH_COST 128 /* bytes that a value which is kept costs besides its own */
 
 int inode_table_init(struct inode_table *table, size_t fresh_limit)
@@ -149,24 +150,55 @@ void inode_each_lost(struct inode_table *table, const shard_tracking *tracking,
 
 /* ---- what the kernel has forgotten ---- */
 
-static struct past *past_of(const struct inode_table *table, uint64_t hash)
+static struct past *past_at(const struct inode_table *table, uint64_t hash, size_t i)
 {
-	return table->past ? &table->past[hash % INODE_PAST] : NULL;
+	return &table->past[(hash + i) % INODE_PAST];
 }
 
-static void remember(const struct inode *inode)
+/* NULL: there is none. */
+static struct past *past_of(const struct inode_table *table, uint64_t hash)
 {
-	struct past *past = inode->table ? past_of(inode->table, inode->hash) : NULL;
+	for (size_t i = 0; i < PAST_WAYS && table->past; i++)
+		if (past_at(table, hash, i)->hash == hash)
+			return past_at(table, hash, i);
+	return NULL;
+}
 
-	if (past && !inode->gone && !inode->parent && inode->has_print)
-		*past = (struct past){inode->hash, inode->print, inode->atime, inode->mtime, inode->ctime};
+/* Its own, a free one, or that of another inode. */
+static struct past *past_for(const struct inode_table *table, uint64_t hash)
+{
+	struct past *past = past_of(table, hash);
+
+	for (size_t i = 0; i < PAST_WAYS && !past; i++)
+		past = past_at(table, hash, i)->hash ? NULL : past_at(table, hash, i);
+	return past ? past : past_at(table, hash, hash / INODE_PAST % PAST_WAYS);
+}
+
+/* Keys, and directories of keys: their times need no value that they belong to. */
+static bool has_past(struct inode *inode)
+{
+	inode->has_print |= inode->kind == KIND_PREFIX;
+	return !inode->parent || inode->kind == KIND_PREFIX;
+}
+
+static void remember(struct inode *inode)
+{
+	struct past *past = inode->table && inode->table->past ? past_for(inode->table, inode->hash) : NULL;
+
+	if (past && !inode->gone && has_past(inode) && (inode->has_print || inode->has_mode))
+		*past = (struct past){inode->hash,     inode->print, inode->has_print, inode->has_mode,
+				      inode->mode,     inode->atime, inode->mtime,     inode->ctime};
 }
 
 static void recall(struct inode *inode)
 {
 	const struct past *past = past_of(inode->table, inode->hash);
 
-	if (!past || past->hash != inode->hash)
+	if (!past)
+		return;
+	inode->mode = past->mode;
+	inode->has_mode = past->has_mode;
+	if (!past->has_print)
 		return;
 	inode->print = past->print;
 	inode->has_print = true;
@@ -180,7 +212,7 @@ void inode_no_past(struct inode_table *table, const char *key, size_t key_len)
 	uint64_t hash = name_hash(key, key_len);
 	struct past *past = past_of(table, hash);
 
-	if (past && past->hash == hash)
+	if (past)
 		past->hash = 0;
 }
 
@@ -372,6 +404,8 @@ struct inode *inode_get_member(struct inode *parent, enum kind kind, const char 
 	inode->gone = parent->gone;
 	inode->table = parent->table;
 	insert(parent->table, inode);
+	if (kind == KIND_PREFIX)
+		recall(inode);
 	return inode;
 }
 
@@ -600,4 +634,11 @@ void inode_expire(struct inode_table *table, uint64_t now_ms)
 			break;
 		inode_stale(oldest);
 	}
+}
+
+void inode_each(struct inode_table *table, void (*each)(void *ctx, struct inode *inode), void *ctx)
+{
+	for (size_t i = 0; i < table->bucket_count; i++)
+		for (struct inode *inode = table->bucket[i]; inode; inode = inode->next)
+			each(ctx, inode);
 }

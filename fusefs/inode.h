@@ -83,9 +83,11 @@ struct inode {
 	struct inode *older, *newer; /* in the list of those that have one */
 };
 
-/* What is remembered of an inode that the kernel has forgotten: its times, and what they belong to. */
+/* What is remembered of an inode that the kernel has forgotten: its mode, its times, and what these belong to. */
 struct past {
 	uint64_t hash, print;
+	bool has_print, has_mode;
+	mode_t mode;
 	struct timespec atime, mtime, ctime;
 };
 
@@ -188,5 +190,8 @@ void inode_each_lost(struct inode_table *table, const shard_tracking *tracking,
 /* The last in the list of those that the kernel is to be told of, up to UNTIL; or not any more. */
 void inode_set_late(struct inode *inode, uint64_t until);
 void inode_unset_late(struct inode *inode);
+
+/* Calls EACH for all; it may not free any. */
+void inode_each(struct inode_table *table, void (*each)(void *ctx, struct inode *inode), void *ctx);
 
 #endif

@@ -364,6 +364,8 @@ static void go_on(struct reading *reading)
 		ask(reading);
 		return;
 	}
+	if (members->done && !reading->listing.full && reading->listing.plus)
+		cache_members_listed(members->fs, members->dir);
 	op_hold(&reading->listing.op);
 	listing_answer(&reading->listing);
 }

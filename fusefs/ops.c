@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "notice.h"
+#include "prefix.h"
 
 static void init(void *userdata, struct fuse_conn_info *conn)
 {
@@ -58,6 +59,24 @@ static const struct fuse_lowlevel_ops root_ops = {
 	.getxattr = xattr_get,
 	.setxattr = xattr_set,
 	.removexattr = xattr_remove,
+};
+
+/* The directory of keys that begin in the same way. */
+static const struct fuse_lowlevel_ops prefix_ops = {
+	.lookup = lookup_lookup,
+	.getattr = prefix_getattr,
+	.setattr = setattr_setattr,
+	.create = open_create,
+	.mknod = open_mknod,
+	.unlink = remove_unlink,
+	.mkdir = mkdir_mkdir,
+	.rmdir = mkdir_rmdir,
+	.rename = rename_rename,
+	.opendir = dir_opendir,
+	.readdir = dir_readdir,
+	.readdirplus = dir_readdirplus,
+	.releasedir = dir_releasedir,
+	.getxattr = xattr_none,
 };
 
 /* A key's value. */
@@ -145,6 +164,7 @@ static const struct fuse_lowlevel_ops *const ops_of_kind[KIND_COUNT] = {
 	[KIND_LIST] = &typed_ops,      [KIND_SET] = &typed_ops,
 	[KIND_ZSET] = &typed_ops,      [KIND_STREAM] = &typed_ops,
 	[KIND_OTHER] = &key_ops,       [KIND_ROOT] = &root_ops,
+	[KIND_PREFIX] = &prefix_ops,
 	[KIND_MEMBER] = &member_ops,   [KIND_TOKEN] = &member_ops,
 	[KIND_PUSH] = &feed_ops,       [KIND_LOG] = &feed_ops,
 	[KIND_CONTROL] = &control_ops, [KIND_CONTROL_DIR] = &control_dir_ops,

@@ -49,8 +49,8 @@ static const struct argp_option arguments[] = {
 	{"foreground", 'f', NULL, 0, "Stay in the foreground, with errors of the background on stderr", 0},
 	{"options", 'o', "OPTIONS", 0,
 	 "Mount options, with commas: ro, allow_other, uid=N, gid=N, umask=OCTAL, ttl=keep|clear|SECONDS, "
-	 "uri=URI, password_file=FILE, timeout=MS, scratch=keys|memory, cache=coherent|off|pages, cache_size=MB, "
-	 "commit=auto|close|write, threads=N, inotify, and libfuse's",
+	 "uri=URI, password_file=FILE, timeout=MS, sep=SEPARATOR, tree, scratch=keys|memory, cache=coherent|off|pages, "
+	 "cache_size=MB, commit=auto|close|write, threads=N, inotify, and libfuse's",
 	 0},
 	{0},
 };
@@ -106,6 +106,23 @@ static void take_threads(struct options *options, const char *value)
 	options->threads = (unsigned)cli_number("-o threads=", value, 1, THREADS_MAX);
 }
 
+static void take_sep(struct options *options, const char *value)
+{
+	if (!*value)
+		cli_usage("-o sep=: a separator is wanted, as in sep=:");
+	if (strchr(value, '/'))
+		cli_usage("-o sep=: a separator without / is wanted, not \"%s\"; -o tree is for keys with /", value);
+	free(options->separator);
+	options->separator = fstab_unescape(value);
+}
+
+static void take_tree(struct options *options, const char *value)
+{
+	if (*value)
+		cli_usage("-o tree: no value is wanted");
+	options->tree = true;
+}
+
 static void take_uri(struct options *options, const char *value)
 {
 	if (!*value)
@@ -135,6 +152,7 @@ static const struct {
 	{"uid", take_uid},         {"gid", take_gid},
 	{"umask", take_umask},     {"cache", take_cache},
 	{"scratch", take_scratch}, {"max_read", take_max_read},
+	{"sep", take_sep},         {"tree", take_tree},
 	{"uri", take_uri},         {"password_file", take_password_file},
 	{"inotify", take_inotify}, {"threads", take_threads},
 };
@@ -276,6 +294,10 @@ static void complete(struct options *options)
 		snprintf(text, sizeof(text), "max_read=%u", options->max_read);
 		add(options, text);
 	}
+	if (options->tree && options->separator)
+		cli_usage("-o sep= and tree exclude each other");
+	if (options->tree)
+		options->separator = strcpy(cli_alloc(2), "/");
 	/* Who lets others in wants the modes to mean something. */
 	if (options->allow_other)
 		add(options, "default_permissions");
@@ -359,4 +381,5 @@ void options_finish(struct options *options)
 	fuse_opt_free_args(options->mount);
 	free(options->mount);
 	free(options->password_file);
+	free(options->separator);
 }

@@ -38,6 +38,8 @@ struct options {
 	bool inotify;            /* is told of changes made elsewhere */
 	bool pages;              /* the kernel keeps small values, too */
 	size_t cache_size;       /* bytes */
+	char *separator;         /* of directories in keys, or NULL */
+	bool tree;               /* it is "/", and not shown */
 	unsigned max_read;       /* 0: not limited */
 	struct fuse_args *mount; /* what is libfuse's */
 };

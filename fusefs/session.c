@@ -17,6 +17,7 @@
 #include "mountpoint.h"
 #include "notice.h"
 #include "ops.h"
+#include "prefix.h"
 #include "scratch.h"
 
 struct session {
@@ -88,7 +89,8 @@ static bool start(struct session *session, struct options *options, const char *
 
 	fs->mounted = fs_now();
 	fs->root = inode_alone(KIND_ROOT, fs->mounted);
-	if (!fs->root || inode_table_init(&fs->inodes, fs->options->cache_size) || control_start(fs, options)) {
+	if (!fs->root || inode_table_init(&fs->inodes, fs->options->cache_size) || control_start(fs, options) ||
+	    prefix_start(fs)) {
 		cli_error("out of memory");
 		return false;
 	}
@@ -201,6 +203,7 @@ static void finish(struct session *session)
 		close(session->signal_fd);
 	control_finish(fs);
 	inode_table_finish(&fs->inodes);
+	prefix_finish(fs);
 	inode_drop(fs->root);
 	if (fs->session)
 		fuse_session_destroy(fs->session);
@@ -225,6 +228,7 @@ bool session_serve(struct options *options, const char *mountpoint, void (*ready
 		crew_serve(&session.crew);
 		cache_stop(&session.fs);
 		notice_stop(&session.fs);
+		survey_stop(&session.fs.survey);
 		ok = unmount(&session, mountpoint) && !session.crew.given_up;
 		store_all(&session.fs);
 	}

@@ -49,7 +49,7 @@ static void submit(shard_client *client, const struct layout *layout, struct ask
 	const shard_call how = {
 		.flags = SHARD_ONCE,
 		.timeout_ms = timeout_ms,
-		.node = layout_addr(layout, ask->node, addr),
+		.node = ask->to ? ask->to : layout_addr(layout, ask->node, addr),
 	};
 	int error =
 		shard_submit(client, ask->argc, ask->words ? ask->words : ask->argv, NULL, &how, on_answer, ask, NULL);

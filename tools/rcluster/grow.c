@@ -6,8 +6,8 @@
 
 #include <shard/topology.h>
 
-#include "ask.h"
 #include "form.h"
+#include "local_form.h"
 #include "text.h"
 #include "wait.h"
 
@@ -16,11 +16,10 @@
 #define NOT_YET (-2)
 
 struct grow {
-	shard_client *client;
 	const struct layout *layout;
+	struct form form; /* no masters in it but those that are to be set */
 	struct health health;
 	const shard_topology *map; /* of the node that knows of most slots: the cluster, as those outside are not */
-	int64_t met;               /* when they were last told of each other; 0: never */
 	char *why;
 };
 
@@ -73,42 +72,39 @@ static int find_foreign(struct grow *grow)
 	return -1;
 }
 
-/* Every node and everyone outside are told of each other. */
-static int meet(struct grow *grow)
+/* Those whom somebody does not know are told of everybody. */
+static int join(struct grow *grow)
 {
-	unsigned count = grow->health.count;
-	struct form_pair *pair = allocate((size_t)count * count, sizeof(*pair));
-	size_t pairs = 0;
-	int failed = -1;
+	bool *outside = allocate(grow->health.count, sizeof(*outside));
+	int failed;
 
-	for (unsigned i = 0; i < count; i++)
-		for (unsigned j = i + 1; j < count; j++)
-			if (is_outside(grow, i) || is_outside(grow, j))
-				pair[pairs++] = (struct form_pair){i, j};
-	if (pairs && now_ms() - grow->met > FORM_MEET_AGAIN_MS) {
-		failed = form_meet(grow->client, grow->layout, pair, pairs, grow->why);
-		grow->met = now_ms();
-	}
-	free(pair);
-	return failed >= 0 || !pairs ? failed : NOT_YET;
+	for (unsigned i = 0; i < grow->health.count; i++)
+		for (unsigned j = 0; j < grow->health.count && !outside[i]; j++)
+			outside[i] = health_index_of(grow->layout, grow->health.node[j].map, i) < 0;
+	failed = form_identify(&grow->form, grow->why);
+	if (failed < 0)
+		failed = form_join(&grow->form, outside, grow->why);
+	free(outside);
+	return failed;
 }
 
-static unsigned replicas_of(const struct grow *grow, unsigned master, const int chosen[])
+static unsigned replicas_of(const struct grow *grow, unsigned master)
 {
 	unsigned count = 0;
 
 	for (unsigned i = 0; i < grow->health.count; i++) {
 		const shard_topology *map = grow->health.node[i].map;
 		int self = health_index_of(grow->layout, map, i);
-		int its = chosen[i] >= 0 || self < 0 ? -1 : shard_topology_node(map, (size_t)self)->master;
+		int its = self < 0 ? -1 : shard_topology_node(map, (size_t)self)->master;
 
-		count += chosen[i] == (int)master || health_node_of(grow->layout, map, its) == (int)master;
+		count += grow->form.node[i].master == (int)master ||
+			 health_node_of(grow->layout, map, its) == (int)master;
 	}
 	return count;
 }
 
 /* The master with the fewest replicas. */
-static int neediest(const struct grow *grow, const int chosen[], const bool surplus[])
+static int neediest(const struct grow *grow, const bool surplus[])
 {
 	unsigned fewest = 0;
 	int best = -1;
@@ -118,7 +114,7 @@ static int neediest(const struct grow *grow, const int chosen[], const bool surp
 
 		if (grow->health.node[i].replica || surplus[i])
 			continue;
-		its = replicas_of(grow, i, chosen);
+		its = replicas_of(grow, i);
 		if (best < 0 || its < fewest) {
 			best = (int)i;
 			fewest = its;
@@ -128,14 +124,14 @@ static int neediest(const struct grow *grow, const int chosen[], const bool surp
 }
 
 /* Out: the nodes that are to be replicas and are masters yet: empty, the last ones. */
-static void find_surplus(const struct grow *grow, bool surplus[], const int chosen[])
+static void find_surplus(const struct grow *grow, bool surplus[])
 {
 	unsigned masters = 0;
 
 	for (unsigned i = 0; i < grow->health.count; i++)
 		masters += !grow->health.node[i].replica;
 	for (unsigned i = grow->health.count; i > 0 && masters > grow->layout->masters; i--) {
-		if (grow->health.node[i - 1].replica || health_owns_slots(grow->map, health_index_of(grow->layout, grow->map, i - 1)) || replicas_of(grow, i - 1, chosen))
+		if (grow->health.node[i - 1].replica || health_owns_slots(grow->map, health_index_of(grow->layout, grow->map, i - 1)) || replicas_of(grow, i - 1))
 			continue;
 		surplus[i - 1] = true;
 		masters--;
@@ -144,34 +140,14 @@ static void find_surplus(const struct grow *grow, bool surplus[], const int chos
 
 static int assign(struct grow *grow)
 {
-	unsigned count = grow->health.count, asked = 0;
-	struct ask *ask = allocate(count, sizeof(*ask));
-	int *chosen = allocate(count, sizeof(*chosen));
-	bool *surplus = allocate(count, sizeof(*surplus));
-	int failed = -1;
+	bool *surplus = allocate(grow->health.count, sizeof(*surplus));
 
-	for (unsigned i = 0; i < count; i++)
-		chosen[i] = -1;
-	find_surplus(grow, surplus, chosen);
-	for (unsigned i = 0; i < count; i++) {
-		int master = surplus[i] ? neediest(grow, chosen, surplus) : -1;
-		int index = master < 0 ? -1 : health_index_of(grow->layout, grow->map, (unsigned)master);
-
-		if (index < 0)
-			continue;
-		chosen[i] = master;
-		ask[asked++] = (struct ask){
-			.node = i,
-			.argc = 3,
-			.argv = {"CLUSTER", "REPLICATE", shard_topology_node(grow->map, (size_t)index)->id},
-		};
-	}
-	ask_all(grow->client, grow->layout, ask, asked, ANSWER_MS);
-	failed = form_finish(ask, asked, "CLUSTER REPLICATE", grow->why);
+	find_surplus(grow, surplus);
+	for (unsigned i = 0; i < grow->health.count; i++)
+		if (surplus[i])
+			grow->form.node[i].master = neediest(grow, surplus);
 	free(surplus);
-	free(chosen);
-	free(ask);
-	return failed;
+	return form_replicate(&grow->form, grow->why);
 }
 
 /* Returns -1 where all is done, NOT_YET, or the node where it failed. *BLAME: the one that is waited for. */
@@ -185,25 +161,23 @@ static int step(struct grow *grow, int *blame)
 	grow->map = best_map(&grow->health);
 	failed = find_foreign(grow);
 	if (failed < 0)
-		failed = meet(grow);
-	if (failed >= 0)
-		return failed;
-	*blame = form_find_ignorant(&grow->health, grow->layout, grow->why);
-	return *blame >= 0 || failed == NOT_YET ? NOT_YET : assign(grow);
+		failed = join(grow);
+	return failed < 0 ? assign(grow) : failed;
 }
 
 int grow_cluster(shard_client *client, const struct layout *layout, int64_t end, char why[WHY_SIZE])
 {
-	struct grow grow = {.client = client, .layout = layout, .why = why};
+	struct grow grow = {.layout = layout, .why = why};
 	int failed, blame;
 
-	for (;;) {
+	local_form_init(&grow.form, client, layout, end);
+	for (size_t i = 0; i < grow.form.count; i++)
+		grow.form.node[i].master = -1;
+	do {
 		health_look(&grow.health, client, layout, ANSWER_MS);
 		failed = step(&grow, &blame);
 		health_finish(&grow.health);
-		if (failed != NOT_YET)
-			return failed;
-		if (now_ms() >= end || !pause_ms(POLL_MS))
-			return blame < 0 ? 0 : blame;
-	}
+	} while (failed == NOT_YET && now_ms() < end && pause_ms(POLL_MS));
+	local_form_finish(&grow.form);
+	return failed == NOT_YET ? blame : failed;
 }

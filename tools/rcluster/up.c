@@ -16,6 +16,7 @@
 #include "launch.h"
 #include "layout.h"
 #include "local.h"
+#include "local_form.h"
 #include "lock.h"
 #include "place.h"
 #include "port.h"
@@ -294,6 +295,17 @@ static bool start(struct up *up)
 	return ok;
 }
 
+static int form(struct up *up, shard_client *client, char why[WHY_SIZE])
+{
+	struct form form;
+	int problem;
+
+	local_form_init(&form, client, &up->layout, up->end);
+	problem = form_cluster(&form, why);
+	local_form_finish(&form);
+	return problem;
+}
+
 static bool make_ready(struct up *up)
 {
 	shard_client *client;
@@ -305,7 +317,7 @@ static bool make_ready(struct up *up)
 		return false;
 	up->joining = true;
 	if (up->fresh)
-		problem = form_cluster(client, &up->layout, up->end, why);
+		problem = form(up, client, why);
 	else
 		problem = grow_cluster(client, &up->layout, up->end, why);
 	if (problem < 0)
