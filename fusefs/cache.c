@@ -48,7 +48,7 @@ bool cache_look_begins(struct fs *fs, struct look_mark *look, const char *key, s
 
 void cache_look_came(const struct fs *fs, struct look_mark *look, const char *key, size_t key_len, const char *node)
 {
-	const char *owner = look->good ? shard_client_node_of(fs_client(fs), key, key_len) : NULL;
+	const char *owner = look->good ? shard_client_node_of(fs->client, key, key_len) : NULL;
 
 	look->good = owner && !strcmp(owner, node);
 }
@@ -60,6 +60,11 @@ bool cache_look_holds(const struct fs *fs, const struct look_mark *look)
 
 	return cache->tracking && look->good && cache->recent[look->hash % CACHE_RECENT] <= look->turn &&
 	       shard_tracking_holds(cache->tracking, &look->mark);
+}
+
+bool cache_is_late(const struct fs *fs, const char *key, size_t key_len, uint64_t turn)
+{
+	return fs->cache.turn != turn && fs->cache.recent[name_hash(key, key_len) % CACHE_RECENT] > turn;
 }
 
 /* ---- what is kept ---- */

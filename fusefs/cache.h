@@ -84,6 +84,12 @@ const struct sight *cache_hit(struct fs *fs, struct inode *inode);
 /* The same without counting it. */
 const struct sight *cache_peek(const struct fs *fs, const struct inode *inode);
 
+/*
+ * Whether KEY has changed since TURN: who asked then may not take what came for what is true now. (By one connection
+ * to a node the answers to our own writes and looks come in order; by those of several threads they do not.)
+ */
+bool cache_is_late(const struct fs *fs, const char *key, size_t key_len, uint64_t turn);
+
 /* When what is shown under a PTTL that came AT ends, for inode->expires. */
 uint64_t cache_expires(long long pttl, uint64_t at);
 

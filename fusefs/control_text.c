@@ -10,6 +10,7 @@
 #include "handle.h"
 #include "pending.h"
 #include "record.h"
+#include "crew.h"
 #include "notice.h"
 #include "setting.h"
 
@@ -276,7 +277,7 @@ void control_print_stats(struct fs *fs, const struct inode *inode, struct out *o
 	put_value(out, "commits", stats->commits);
 	put_value(out, "commits_under_way", fs->commits);
 	put_value(out, "commands", stats->commands);
-	put_value(out, "commands_under_way", shard_client_pending(fs_client(fs)));
+	put_value(out, "commands_under_way", crew_pending(fs->crew));
 	put_value(out, "latency_count", stats_timed(stats));
 	put_value(out, "latency_p50_us", stats_within_us(stats, 0.5));
 	put_value(out, "latency_p99_us", stats_within_us(stats, 0.99));
@@ -298,6 +299,7 @@ void control_print_config(struct fs *fs, const struct inode *inode, struct out *
 	put_word(out, "tree", options->tree ? "yes" : "no");
 	put_word(out, "sep", options->separator && !options->tree ? options->separator : "-");
 	put_word(out, "inotify", options->inotify ? "yes" : "no");
+	put_value(out, "threads", options->threads);
 	put_word(out, "scratch", options->scratch ? "memory" : "keys");
 	put_value(out, "uid", options->uid);
 	put_value(out, "gid", options->gid);

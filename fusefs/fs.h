@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The file system: one client, one FUSE session, one thread.
+ * The file system: one FUSE session; one client and one thread, or several (crew.h).
  */
 #ifndef FUSEFS_FS_H
 #define FUSEFS_FS_H
@@ -42,11 +42,13 @@ struct dir;
 struct handle;
 struct members;
 struct feed;
+struct crew;
 struct notice;
 
 struct fs {
 	const struct options *options;
-	shard_client *client;
+	shard_client *client; /* the first thread's */
+	struct crew *crew;
 	struct fuse_session *session;
 	struct inode_table inodes;
 	struct cache cache;
@@ -90,10 +92,12 @@ static inline int fs_reply_err(fuse_req_t req, int error)
 }
 #define fuse_reply_err fs_reply_err
 
-/* The client that requests go through. */
+extern _Thread_local shard_client *fs_thread_client;
+
+/* The client that requests of this thread go through. What is asked of it is answered in this thread. */
 static inline shard_client *fs_client(const struct fs *fs)
 {
-	return fs->client;
+	return fs_thread_client;
 }
 
 /* The deadline of a call, in ms. */

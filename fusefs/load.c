@@ -15,6 +15,7 @@ struct load {
 	struct fs *fs;
 	struct handle *handle; /* NULL: it has left */
 	struct inode *inode;   /* held */
+	shard_client *client; /* that has the request */
 	shard_request *request;
 	struct buffer *buffer;
 	size_t total, there;
@@ -116,7 +117,7 @@ void load_read(struct load *load, struct read *read)
 static void fail(struct load *load, int error)
 {
 	load->error = error;
-	shard_cancel(fs_client(load->fs), load->request);
+	shard_cancel(load->client, load->request);
 }
 
 /* Compares as soon as all is there that the reader was given. */
@@ -223,12 +224,13 @@ int load_start(struct handle *handle)
 		return ENOMEM;
 	}
 	load->fs = handle->fs;
+	load->client = fs_client(handle->fs);
 	load->handle = handle;
 	load->inode = inode_hold(handle->inode);
 	load->total = handle->now.size;
 	load->given = buffer_ref(handle->chunk);
 	load->given_at = handle->chunk_at;
-	error = shard_submit(fs_client(load->fs), 2, words, lens, &how, came, load, &load->request);
+	error = shard_submit(load->client, 2, words, lens, &how, came, load, &load->request);
 	if (error) {
 		destroy(load);
 		return errors_of_code(error);
@@ -243,5 +245,5 @@ void load_leave(struct load *load)
 	load->handle->load = NULL;
 	load->handle = NULL;
 	if (!load->waiters && load->request)
-		shard_cancel(fs_client(load->fs), load->request);
+		shard_cancel(load->client, load->request);
 }

@@ -151,6 +151,7 @@ static void restored(struct move *move, const shard_result *result)
 {
 	bool there = result->error == SHARD_ESERVER && errors_of_result(result) == EEXIST;
 
+	cache_wrote(move->fs, move->how.to, move->how.to_len);
 	if (there && move->how.again)
 		submit_script(move, compare_script, false, move->digest, compared);
 	else if (!failed(move, result))

@@ -8,6 +8,7 @@
 
 #include "op.h"
 #include "ops.h"
+#include "prefix.h"
 #include "toucher.h"
 
 #define BUCKETS 1024
@@ -33,7 +34,9 @@ struct note {
 	enum kind kind; /* what it is now */
 	size_t size;
 	uint64_t print;
-	char name[NAME_LISTED_MAX + 1];
+	char *path;         /* of its file */
+	const char *last;   /* in it, the name */
+	size_t parent;      /* the start of the key is its directory's */
 	size_t len;
 	char key[];
 };
@@ -95,7 +98,30 @@ static void drop(struct notice *notice, struct note *note)
 {
 	*place_of(notice, note->hash, note->key, note->len) = note->next_same;
 	notice->count--;
+	free(note->path);
 	free(note);
+}
+
+/* False: there is none, or no memory. */
+static bool find_path(const struct fs *fs, struct note *note)
+{
+	char path[TOUCHER_NAME_MAX + 1], *at = path;
+	size_t start = 0, next;
+
+	while ((next = tree_next(&fs->tree, note->key, note->len, start))) {
+		if (at + 2 * (NAME_LISTED_MAX + 1) > path + sizeof(path))
+			return false;
+		at += tree_listed_dir(&fs->tree, note->key, next, start, at);
+		*at++ = '/';
+		start = next;
+	}
+	tree_listed(note->key, note->len, start, at);
+	note->path = prefix_is_marker(fs, note->key, note->len) ? NULL : strdup(path);
+	if (!note->path)
+		return false;
+	note->last = note->path + (at - path);
+	note->parent = start;
+	return true;
 }
 
 static struct note *make(struct notice *notice, struct note **at, uint64_t hash, const char *key, size_t len)
@@ -112,7 +138,10 @@ static struct note *make(struct notice *notice, struct note **at, uint64_t hash,
 	note->hash = hash;
 	note->len = len;
 	memcpy(note->key, key, len);
-	name_listed(key, len, note->name);
+	if (!find_path(notice->fs, note)) {
+		free(note);
+		return NULL;
+	}
 	*at = note;
 	notice->count++;
 	return note;
@@ -239,6 +268,22 @@ static enum touch modified(struct notice *notice, struct note *note, struct inod
 	return own || note->twice || note->unsure ? TOUCH_NOTHING : TOUCH_ATTRIB;
 }
 
+/* With -o tree a directory of keys may have the name (then the key is its %val): that is left alone. */
+static bool may_be_dir(const struct fs *fs, const struct note *note)
+{
+	size_t len = note->len + fs->tree.sep_len;
+	char *prefix = prefix_needs_keys(fs) ? malloc(len) : NULL;
+	bool there = prefix_needs_keys(fs);
+
+	if (prefix) {
+		memcpy(prefix, note->key, note->len);
+		memcpy(prefix + note->len, fs->tree.sep, fs->tree.sep_len);
+		there = !survey_knows(&fs->survey, prefix, len, &there) || there;
+	}
+	free(prefix);
+	return there;
+}
+
 /* What there is to tell after a look. */
 static enum touch decide(struct look *look)
 {
@@ -250,6 +295,8 @@ static enum touch decide(struct look *look)
 
 	note->kind = sight->kind;
 	note->size = sight->size;
+	if (may_be_dir(fs, note))
+		return TOUCH_NOTHING;
 	if (sight->kind == KIND_NONE)
 		return removed(look->notice, note, inode);
 	note->print = inode_fingerprint(sight);
@@ -350,7 +397,7 @@ static void send_next(struct notice *notice)
 		return;
 	notice->touched = note;
 	notice->events++;
-	if (toucher_ask(&notice->toucher, note->what, note->name))
+	if (toucher_ask(&notice->toucher, note->what, note->path))
 		return;
 	fs_say(notice->fs, "cannot tell inotify of changes any more: %s", strerror(errno));
 	turn_off(notice);
@@ -385,8 +432,13 @@ static void answered(void *ctx, uint32_t events)
 static const struct note *current(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	const struct note *note = fs_of(req)->notice->touched;
+	const struct inode *dir = fs_inode(fs_of(req), parent);
+	size_t len;
 
-	return note && parent == FUSE_ROOT_ID && !strcmp(name, note->name) ? note : NULL;
+	if (!note || (dir->kind != KIND_ROOT && dir->kind != KIND_PREFIX) || strcmp(name, note->last) != 0)
+		return NULL;
+	const char *prefix = prefix_of(dir, &len);
+	return len == note->parent && memcmp(prefix, note->key, len) == 0 ? note : NULL;
 }
 
 static void reply_entry(fuse_req_t req, const struct note *note, enum kind kind)
@@ -434,6 +486,14 @@ static void do_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	} else {
 		lookup_lookup(req, parent, name);
 	}
+}
+
+static void do_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	if (fs_inode(fs_of(req), ino)->kind == KIND_PREFIX)
+		prefix_getattr(req, ino, fi);
+	else
+		lookup_getattr(req, ino, fi);
 }
 
 static void do_make(fuse_req_t req, fuse_ino_t parent, const char *name, enum touch what)
@@ -514,7 +574,7 @@ static void do_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 static const struct fuse_lowlevel_ops touch_ops = {
 	.lookup = do_lookup,
-	.getattr = lookup_getattr,
+	.getattr = do_getattr,
 	.mknod = do_mknod,
 	.mkdir = do_mkdir,
 	.unlink = do_unlink,

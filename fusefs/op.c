@@ -17,7 +17,7 @@ static void interrupted(fuse_req_t req, void *data)
 	op_error(op, EINTR);
 	for (int i = 0; i < OP_CALLS && !op->keeps_on; i++)
 		if (op->call[i].request)
-			shard_cancel(fs_client(op->fs), op->call[i].request);
+			shard_cancel(op->call[i].client, op->call[i].request);
 	op_drop(op);
 }
 
@@ -155,6 +155,7 @@ static struct op_call *free_call(struct op *op, op_step step)
 	while (call->op)
 		call++;
 	call->op = op_hold(op);
+	call->client = fs_client(op->fs);
 	call->step = step;
 	return call;
 }

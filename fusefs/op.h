@@ -21,6 +21,7 @@ typedef void (*op_step)(struct op *op, const shard_result *result);
 
 struct op_call {
 	struct op *op;
+	shard_client *client; /* that has the request */
 	shard_request *request;
 	op_step step;
 };

@@ -20,6 +20,7 @@
 #include "setting.h"
 
 #define CACHE_SIZE ((size_t)64 << 20)
+#define THREADS_MAX 64
 #define ID_MAX 4294967294 /* (uid_t)-1 is nobody's */
 
 static bool debugging; /* -o debug */
@@ -49,7 +50,7 @@ static const struct argp_option arguments[] = {
 	{"options", 'o', "OPTIONS", 0,
 	 "Mount options, with commas: ro, allow_other, uid=N, gid=N, umask=OCTAL, ttl=keep|clear|SECONDS, "
 	 "uri=URI, password_file=FILE, timeout=MS, sep=SEPARATOR, tree, scratch=keys|memory, cache=coherent|off|pages, "
-	 "cache_size=MB, commit=auto|close|write, inotify, and libfuse's",
+	 "cache_size=MB, commit=auto|close|write, threads=N, inotify, and libfuse's",
 	 0},
 	{0},
 };
@@ -100,6 +101,11 @@ static void take_inotify(struct options *options, const char *value)
 		cli_usage("-o inotify: no value is wanted");
 }
 
+static void take_threads(struct options *options, const char *value)
+{
+	options->threads = (unsigned)cli_number("-o threads=", value, 1, THREADS_MAX);
+}
+
 static void take_sep(struct options *options, const char *value)
 {
 	if (!*value)
@@ -148,7 +154,7 @@ static const struct {
 	{"scratch", take_scratch}, {"max_read", take_max_read},
 	{"sep", take_sep},         {"tree", take_tree},
 	{"uri", take_uri},         {"password_file", take_password_file},
-	{"inotify", take_inotify},
+	{"inotify", take_inotify}, {"threads", take_threads},
 };
 
 /* Handed on to libfuse, which would complain only when the servers have been asked. */
@@ -361,7 +367,7 @@ void options_parse(struct options *options, int argc, char *argv[])
 {
 	fuse_set_log_func(report);
 	*options = (struct options){
-		.uid = getuid(), .gid = getgid(), .umask = 077, .cache = true, .cache_size = CACHE_SIZE};
+		.uid = getuid(), .gid = getgid(), .umask = 077, .cache = true, .threads = 1, .cache_size = CACHE_SIZE};
 	options->mount = calloc(1, sizeof(*options->mount));
 	if (!options->mount || fuse_opt_add_arg(options->mount, cli_name)) {
 		cli_error("out of memory");

@@ -34,6 +34,7 @@ struct options {
 	unsigned long long ttl_seconds;
 	bool scratch;            /* files of editors are kept in memory */
 	bool cache;              /* what was seen is kept while it is true */
+	unsigned threads;        /* that serve it */
 	bool inotify;            /* is told of changes made elsewhere */
 	bool pages;              /* the kernel keeps small values, too */
 	size_t cache_size;       /* bytes */

@@ -84,7 +84,11 @@ static bool left_over(struct pending *pending)
 
 void pending_close(struct pending *pending)
 {
-	pending->handles--;
+	if (--pending->handles == 0) {
+		/* It is stored now, or with what is under way; and the timer's client may end before that one. */
+		shard_timer_cancel(pending->quiet);
+		pending->quiet = NULL;
+	}
 	if (left_over(pending))
 		store(pending);
 	pending_drop(pending);

@@ -46,7 +46,7 @@ static void join(struct op *op)
 	if (probe->error) {
 		probe->done(op, probe->error);
 	} else if (probe->typed ? probe->sight.kind != KIND_STRING : !probe->wrong && conclude(probe)) {
-		probe->sight.at = fs_now_ms();
+		probe->sight.at = probe_time(op);
 		probe->done(op, 0);
 	} else if (++probe->tries < TRIES) {
 		probe->typed = probe->wrong && !probe->typed;
@@ -154,6 +154,7 @@ static void submit_all(struct op *op)
 	probe->wrong = 0;
 	probe->length = probe->pttl = 0;
 	/* More than are submitted, so that the join waits for all, and for this function. */
+	probe->turn = op->fs->cache.turn;
 	probe->left = 1;
 	probe->left += submit_looks(op);
 	if (probe->left < wanted)
@@ -172,6 +173,7 @@ void probe_start(struct op *op, void (*done)(struct op *op, int error))
 {
 	op->probe.done = done;
 	op->probe.tries = 0;
+	op->probe.turn = op->fs->cache.turn;
 	if (op->member) {
 		if (op->inode->parent) {
 			inode_stale(op->inode);
@@ -185,6 +187,11 @@ void probe_start(struct op *op, void (*done)(struct op *op, int error))
 		probe_expect(&op->probe, op->inode);
 	}
 	submit_all(op);
+}
+
+uint64_t probe_time(const struct op *op)
+{
+	return cache_is_late(op->fs, op->key, op->key_len, op->probe.turn) ? 0 : fs_now_ms();
 }
 
 void probe_finish(struct op *op)

@@ -24,6 +24,7 @@ struct probe {
 	bool alone;     /* GETRANGE alone; of a member: its value */
 	bool typed;     /* TYPE alone */
 	unsigned left, tries;
+	uint64_t turn;   /* the cache's, when it began */
 	struct look_mark look; /* whether it may be kept */
 	void (*done)(struct op *op, int error);
 };
@@ -38,5 +39,8 @@ void probe_expect(struct probe *probe, const struct inode *inode);
  */
 void probe_start(struct op *op, void (*done)(struct op *op, int error));
 void probe_finish(struct op *op);
+
+/* When what has just come is true, for sight.at: now; 0: the key has changed since the look began. */
+uint64_t probe_time(const struct op *op);
 
 #endif

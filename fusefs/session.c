@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "crew.h"
 #include "feed.h"
 #include "mountpoint.h"
 #include "notice.h"
@@ -19,87 +20,18 @@
 #include "prefix.h"
 #include "scratch.h"
 
-#define REQUESTS_A_TICK 64
-#define ALONE_FOR 16 /* ticks */
-
 struct session {
 	struct fs fs;
-	struct fuse_buf buf;
-	shard_watch *fuse_watch, *signal_watch;
+	struct crew crew;
+	shard_watch *signal_watch;
 	int signal_fd;
-	int alone; /* for so many ticks a program is taken to be the only one */
-	void (*ready)(void);
-	int spare[2];  /* kept for the end: to look at the mounts needs descriptors */
-	dev_t device;  /* of the mount */
-	bool given_up; /* by libfuse: it said why */
+	int spare[2]; /* kept for the end: to look at the mounts needs descriptors */
+	dev_t device; /* of the mount */
 };
-
-/* ---- the loop ---- */
-
-static void end(struct session *session)
-{
-	shard_client_stop(session->fs.client);
-}
-
-/* Whether there may be more to read. */
-static bool serve_one(struct session *session)
-{
-	int n = fuse_session_receive_buf(session->fs.session, &session->buf);
-
-	if (n == -EINTR)
-		return true;
-	if (n == -EAGAIN)
-		return false;
-	if (n > 0)
-		fuse_session_process_buf(session->fs.session, &session->buf);
-	session->given_up = n > 0 && fuse_session_exited(session->fs.session);
-	if (n <= 0 || session->given_up) {
-		end(session);
-		return false;
-	}
-	return true;
-}
-
-/*
- * A program that is alone waits for the answer: its command goes out before
- * anyone looks for a next request. Whether it is alone is looked at now and then.
- */
-static void serve_alone(struct session *session)
-{
-	while (serve_one(session) && !shard_client_pending(session->fs.client))
-		;
-}
-
-static void serve_all(struct session *session)
-{
-	int served = 0, waiting = 0;
-
-	while (served < REQUESTS_A_TICK && serve_one(session)) {
-		served++;
-		waiting += shard_client_pending(session->fs.client) > 0;
-	}
-	session->alone = waiting > 1 ? 0 : ALONE_FOR;
-}
-
-static void on_fuse(void *ctx, uint32_t events)
-{
-	struct session *session = ctx;
-
-	if (session->alone && !shard_client_pending(session->fs.client)) {
-		session->alone--;
-		serve_alone(session);
-	} else {
-		serve_all(session);
-	}
-	if (session->ready && session->fs.answers && !session->given_up) {
-		session->ready();
-		session->ready = NULL;
-	}
-}
 
 static void on_signal(void *ctx, uint32_t events)
 {
-	end(ctx);
+	crew_end(ctx);
 }
 
 /* ---- the start ---- */
@@ -116,7 +48,7 @@ static bool catch_signals(struct session *session)
 	session->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 	for (int i = 0; i < 2; i++)
 		session->spare[i] = fcntl(session->signal_fd, F_DUPFD_CLOEXEC, 0);
-	session->signal_watch = shard_watch_add(session->fs.client, session->signal_fd, EPOLLIN, on_signal, session);
+	session->signal_watch = shard_watch_add(session->fs.client, session->signal_fd, EPOLLIN, on_signal, &session->crew);
 	return session->signal_watch;
 }
 
@@ -132,10 +64,10 @@ static bool watch(struct session *session, const char *mountpoint)
 		return false;
 	}
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-	session->fuse_watch = shard_watch_add(fs_client(fs), fd, EPOLLIN, on_fuse, session);
-	if (!session->fuse_watch)
-		cli_error("cannot watch /dev/fuse: %s", strerror(errno));
-	return session->fuse_watch;
+	int error = crew_watch(&session->crew);
+	if (error)
+		cli_error("cannot watch /dev/fuse: %s", strerror(error));
+	return !error;
 }
 
 static bool mount(struct session *session, const char *mountpoint)
@@ -151,7 +83,7 @@ static bool mount(struct session *session, const char *mountpoint)
 	return false;
 }
 
-static bool start(struct session *session, struct options *options, const char *mountpoint)
+static bool start(struct session *session, struct options *options, const char *mountpoint, void (*ready)(void))
 {
 	struct fs *fs = &session->fs;
 
@@ -162,13 +94,18 @@ static bool start(struct session *session, struct options *options, const char *
 		cli_error("out of memory");
 		return false;
 	}
+	int error = crew_start(&session->crew, fs, ready);
+	if (error) {
+		cli_error("cannot begin: %s", strerror(error));
+		return false;
+	}
 	if (!catch_signals(session)) {
 		cli_error("cannot watch signals: %s", strerror(errno));
 		return false;
 	}
 	if (!mount(session, mountpoint))
 		return false;
-	int error = cache_start(fs);
+	error = cache_start(fs);
 	if (!error)
 		error = notice_start(fs, mountpoint, session->device);
 	if (!error)
@@ -251,7 +188,7 @@ static void store_all(struct fs *fs)
 	while (fs->feeds)
 		feed_close(fs->feeds);
 	control_close_all(fs);
-	while (fs->commits && !late && timer && shard_client_wait(fs_client(fs), -1) == SHARD_OK)
+	while (fs->commits && !late && timer && crew_wait(fs->crew))
 		;
 	if (!late)
 		shard_timer_cancel(timer);
@@ -264,8 +201,6 @@ static void finish(struct session *session)
 	close_spare(session);
 	if (session->signal_fd >= 0)
 		close(session->signal_fd);
-	free(session->buf.mem);
-	scratch_finish(fs);
 	control_finish(fs);
 	inode_table_finish(&fs->inodes);
 	prefix_finish(fs);
@@ -286,19 +221,20 @@ bool session_serve(struct options *options, const char *mountpoint, void (*ready
 {
 	shard_client *client = options->connect.client;
 	struct session session = {
-		.fs = {.options = options, .client = client}, .signal_fd = -1, .spare = {-1, -1}, .ready = ready};
+		.fs = {.options = options, .client = client}, .signal_fd = -1, .spare = {-1, -1}};
 
-	bool ok = start(&session, options, mountpoint);
+	bool ok = start(&session, options, mountpoint, ready);
 	if (ok) {
-		shard_client_run(client);
+		crew_serve(&session.crew);
 		cache_stop(&session.fs);
 		notice_stop(&session.fs);
 		survey_stop(&session.fs.survey);
-		shard_watch_remove(session.fuse_watch);
-		ok = unmount(&session, mountpoint) && !session.given_up;
+		ok = unmount(&session, mountpoint) && !session.crew.given_up;
 		store_all(&session.fs);
 	}
 	shard_watch_remove(session.signal_watch);
+	scratch_finish(&session.fs);
+	crew_finish(&session.crew);
 	end_client(&options->connect);
 	finish(&session);
 	return ok;

@@ -7,7 +7,7 @@ import os
 import subprocess
 import time
 
-from fs import mounts
+from fs import mounts, threads
 from lib.measure import Failure, interleave
 from lib.report import Row
 from shardtest import Cluster, TempDir, program
@@ -23,7 +23,7 @@ SCAN = "redis-cli --scan, node after node"
 
 def run(context):
     parts = {"ops": bench_operations, "hot": bench_hot, "cold": bench_cold, "see": bench_see, "cp": bench_copies,
-             "ls": bench_listings, "again": bench_again, "memory": bench_memory}
+             "ls": bench_listings, "again": bench_again, "memory": bench_memory, "threads": bench_threads}
     with Cluster(masters=3, replicas=0) as cluster:
         for name, part in parts.items():
             if context.only in name:
@@ -214,6 +214,11 @@ def bench_see(context, cluster):
     for metric, kind in (("p50", ("ratio", 5.0)), ("p99", ())):
         yield Row(f"a change is seen by another, {metric}", "us", got.median("see", metric), "one GET by hiredis, p50",
                   got.median("see", "get"), *kind)
+
+
+def bench_threads(context, cluster):
+    fill(cluster, threads.CLIENTS, context.scaled(8000) // threads.CLIENTS)
+    yield from threads.bench_threads(context, cluster, operations, OPERATIONS, SHOWN)
 
 
 # ---- copies ----

@@ -357,6 +357,7 @@ void client_touched(shard_client *client)
 {
 	if (client->embedded && !client->loop.in_tick && !client->destroying)
 		loop_arm(&client->loop, true);
+	loop_wake(&client->loop);
 }
 
 static int until_next(shard_client *client)
@@ -383,7 +384,7 @@ static void tick(shard_client *client, int timeout_ms)
 	if (!list_empty(&client->ended))
 		next = 0;
 	limit = timeout_ms < 0 || (next >= 0 && next < timeout_ms) ? next : timeout_ms;
-	if (client->fair || (limit >= 0 && limit < AWAIT_LIMIT_MS) || !node_await(client))
+	if (client->fair || client->loop.leave || (limit >= 0 && limit < AWAIT_LIMIT_MS) || !node_await(client))
 		loop_tick(&client->loop, limit);
 	client->loop.in_tick = true;
 	map_tell(client);
@@ -426,6 +427,18 @@ int shard_client_run(shard_client *client)
 void shard_client_stop(shard_client *client)
 {
 	client->stopped = true;
+	loop_wake(&client->loop);
+}
+
+int shard_client_share(shard_client *client, void (*leave)(void *ctx), void (*enter)(void *ctx), void *ctx)
+{
+	if (client_forked(client))
+		return client_refusal(client);
+	if (!leave || !enter || client->loop.in_tick)
+		return SHARD_EINVAL;
+	if (loop_share(&client->loop, leave, enter, ctx) == 0)
+		return SHARD_OK;
+	return errno == ENOMEM ? SHARD_ENOMEM : SHARD_ECONNECT;
 }
 
 int shard_client_fd(shard_client *client)

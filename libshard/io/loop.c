@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -28,6 +29,7 @@ int loop_init(struct loop *loop)
 		close(loop->epoll_fd);
 		return -1;
 	}
+	loop->wake_fd = -1;
 	loop->timer_fd = -1;
 	loop->timer_due = UINT64_MAX;
 	loop->in_tick = false;
@@ -51,6 +53,8 @@ void loop_finish(struct loop *loop)
 	free(loop->buffer);
 	if (loop->timer_fd >= 0)
 		close(loop->timer_fd);
+	if (loop->wake_fd >= 0)
+		close(loop->wake_fd);
 	close(loop->epoll_fd);
 }
 
@@ -112,12 +116,25 @@ void loop_leave(struct loop *loop)
 	loop->in_tick = false;
 }
 
+static int wait_shared(struct loop *loop, struct epoll_event events[], int timeout_ms)
+{
+	loop->left = true;
+	loop->leave(loop->share_ctx);
+	int n = epoll_wait(loop->epoll_fd, events, EVENTS_MAX, timeout_ms);
+	loop->enter(loop->share_ctx);
+	loop->left = false;
+	return n;
+}
+
 void loop_tick(struct loop *loop, int timeout_ms)
 {
 	struct epoll_event events[EVENTS_MAX];
 	int n;
 
-	n = epoll_wait(loop->epoll_fd, events, EVENTS_MAX, timeout_ms);
+	if (loop->leave)
+		n = wait_shared(loop, events, timeout_ms);
+	else
+		n = epoll_wait(loop->epoll_fd, events, EVENTS_MAX, timeout_ms);
 	loop_enter(loop);
 	for (int i = 0; i < n; i++) {
 		struct loop_source *source = events[i].data.ptr;
@@ -136,6 +153,44 @@ uint64_t loop_now_outside(struct loop *loop)
 	if (now > loop->now)
 		loop->now = now;
 	return loop->now;
+}
+
+static void woken(struct loop_source *source, uint32_t events)
+{
+	uint64_t count;
+
+	(void)events;
+	if (read(source->fd, &count, sizeof(count)) < 0)
+		return;
+}
+
+int loop_share(struct loop *loop, void (*leave)(void *ctx), void (*enter)(void *ctx), void *ctx)
+{
+	if (loop->wake_fd < 0) {
+		loop->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+		if (loop->wake_fd < 0)
+			return -1;
+		loop->wake_source = (struct loop_source){.ready = woken, .fd = loop->wake_fd};
+		if (loop_add(loop, &loop->wake_source, EPOLLIN) < 0) {
+			close(loop->wake_fd);
+			loop->wake_fd = -1;
+			return -1;
+		}
+		loop->sources--; /* its own does not count */
+	}
+	loop->leave = leave;
+	loop->enter = enter;
+	loop->share_ctx = ctx;
+	return 0;
+}
+
+void loop_wake(struct loop *loop)
+{
+	const uint64_t one = 1;
+
+	/* A counter that is full wakes as well. */
+	if (loop->left && write(loop->wake_fd, &one, sizeof(one)) < 0)
+		return;
 }
 
 static void timer_ready(struct loop_source *source, uint32_t events)

@@ -20,6 +20,7 @@ struct loop_source {
 
 struct loop {
 	int epoll_fd;
+	int wake_fd;         /* -1 until the loop is shared */
 	int timer_fd;        /* -1 until the loop is embedded */
 	uint64_t timer_due;  /* what timer_fd is armed for; UINT64_MAX: nothing */
 	uint64_t now;        /* ms, CLOCK_MONOTONIC, of this tick */
@@ -28,7 +29,11 @@ struct loop {
 	bool forked; /* in a child that inherited it: the parent's epoll set is left alone */
 	unsigned sources;
 	char *buffer; /* LOOP_BUFFER bytes for whoever reads */
-	struct loop_source timer_source;
+	struct loop_source timer_source, wake_source;
+	/* Shared: called around each wait. */
+	void (*leave)(void *ctx), (*enter)(void *ctx);
+	void *share_ctx;
+	bool left; /* between the two: whoever touches it has to wake it */
 	struct list graveyard; /* blocks to free when no event of this tick can name them any more */
 	struct wheel wheel;
 };
@@ -56,6 +61,12 @@ static inline uint64_t loop_now(struct loop *loop)
 {
 	return loop->in_tick ? loop->now : loop_now_outside(loop);
 }
+
+/* From now on others may touch the loop between LEAVE and ENTER, which are called around each wait. 0, or -1 with errno. */
+int loop_share(struct loop *loop, void (*leave)(void *ctx), void (*enter)(void *ctx), void *ctx);
+
+/* Ends a wait of a shared loop; nothing where there is none. */
+void loop_wake(struct loop *loop);
 
 /* Embedding: the descriptor to watch, -1 with errno where it cannot be had. */
 int loop_embed(struct loop *loop);

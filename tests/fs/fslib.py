@@ -96,6 +96,9 @@ class Mount:
         self.log = os.path.join(self.dir, "stderr")
         os.mkdir(self.path)
         words = [SHARDFS, "-f", "-u", uri, *args]
+        # Every test can be run with several threads: SHARDFS_THREADS=4.
+        if os.environ.get("SHARDFS_THREADS"):
+            options = ",".join(filter(None, [f"threads={os.environ['SHARDFS_THREADS']}", options]))
         words += ["-o", options] if options else []
         words += ["--timeout", str(timeout)] if timeout else []
         with open(self.log, "wb") as log:

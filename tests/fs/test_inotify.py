@@ -162,6 +162,26 @@ class Told(unittest.TestCase):
             call("RPUSH", "t", "list")
             top.take([("CREATE,ISDIR", "t")])
 
+    def test_keys_that_are_paths(self):
+        """In trees: the key's file is told of in its directory."""
+        call = self.cluster.call
+        for option, key, folder, name in (("sep=:", "u:1:x/y", "u:/1:", "x%2Fy"), ("tree", "u/1/x:y", "u/1", "x:y")):
+            call("SET", f"{key}first", "v")
+            with Mount(self.cluster.uri, options=f"inotify,{option}") as mount:
+                wait_until(lambda: mount.run(f"ls {folder}").out == f"{name}first\n".encode(), 10, "it is listed")
+                wait_until(lambda: b"tracked_nodes 3\n" in mount.ok("cat .shardfs/stats"), 10, "it is tracked")
+                with Watch(mount.file(folder)) as inside:
+                    call("SET", key, "one")
+                    inside.take([("CREATE", name), *written(name)])
+                    self.assertEqual(mount.ok(f"cat {folder}/{name}"), b"one")
+                    inside.skip()
+                    call("APPEND", key, "!")
+                    inside.take(written(name))
+                    call("DEL", key)
+                    inside.take([("DELETE", name)])
+            self.assertEqual(call("GET", f"{key}first"), b"v")
+            self.cluster.flush()
+
     def test_another_mount(self):
         with Watch(self.mount.path) as top:
             self.other.ok("echo v > k")

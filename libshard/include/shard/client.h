@@ -3,7 +3,7 @@
  * The asynchronous client.
  *
  * Threads: a client belongs to one thread at a time; no call on it may run in
- * two threads at once. Any number of clients may live side by side, and may
+ * two threads at once (shard_client_share() tells how several may use one). Any number of clients may live side by side, and may
  * share a topology. No call in this header blocks but shard_client_run().
  * After a fork() the child may only destroy a client that it inherited; every
  * other call answers SHARD_EFORK (the parent's client is not touched).
@@ -297,6 +297,20 @@ SHARD_API void shard_client_stop(shard_client *client);
  * milliseconds; watches and timers are then late by so much.
  */
 SHARD_API int shard_client_wait(shard_client *client, int timeout_ms);
+
+/*
+ * Lets several threads share the client, and what its callbacks work on, under
+ * a lock of the caller's. The client is run by one thread, which holds the
+ * lock; LEAVE is called before each wait and has to release it, ENTER behind
+ * the wait and has to take it again. Meanwhile another thread that holds the
+ * lock may make every call but those that run, share or destroy the client;
+ * the wait ends where that gave it something to do. A callback may release
+ * the lock too, and take it before it returns: then the same holds. A shared client
+ * never looks at one connection alone (shard_client_wait()). Not from a callback.
+ * Returns SHARD_OK, SHARD_EINVAL, SHARD_ENOMEM, SHARD_EFORK or SHARD_ECONNECT (no descriptor is left: errno).
+ */
+SHARD_API SHARD_MUST_CHECK int shard_client_share(shard_client *client, void (*leave)(void *ctx),
+						  void (*enter)(void *ctx), void *ctx);
 
 typedef struct shard_watch shard_watch;
 typedef struct shard_timer shard_timer;
