@@ -102,24 +102,13 @@ static void miss(struct op *op, int error)
 	op_error(op, error ? error : ENOENT);
 }
 
-/* What stands for an empty directory is no file in it; but as the value of another one it is listed. */
+/* What stands for an empty directory is no file. */
 static bool is_marker(const struct op *op)
 {
-	const struct fs *fs = op->fs;
 	const struct sight *sight = &op->probe.sight;
-	size_t len = op->key_len + fs->tree.sep_len;
-	bool there = false;
 
-	if (op->member || sight->kind != KIND_STRING || sight->size || !prefix_is_marker(fs, op->key, op->key_len))
-		return false;
-	char *prefix = malloc(len);
-	if (prefix) {
-		memcpy(prefix, op->key, op->key_len);
-		memcpy(prefix + op->key_len, fs->tree.sep, fs->tree.sep_len);
-		survey_knows(&fs->survey, prefix, len, &there);
-	}
-	free(prefix);
-	return !there;
+	return sight->kind == KIND_STRING && !sight->size && !op->member &&
+	       prefix_is_marker(op->fs, op->key, op->key_len);
 }
 
 static void looked(struct op *op, int error)
