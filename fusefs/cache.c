@@ -308,8 +308,8 @@ static void check_name(struct fs *fs, struct inode *inode)
 		return;
 	if (inode->checking)
 		inode->recheck = true;
-	else if (!inode->looked || !start_check(fs, inode))
-		forget_names(fs); /* nobody has looked since it changed last: it is asked for once, not at each change */
+	else if (!inode->looked || inode->pending || !start_check(fs, inode))
+		forget_names(fs); /* nobody has looked since it changed last, or we change it: it is not asked at each change */
 	inode->looked = false;
 }
 
