@@ -320,7 +320,10 @@ class Coherence(Trees):
         self.ok("ls -R")
         CLUSTER.call("SET", "new/dir/file", "v")
         self.wait("ls new/dir", "file\n")
+        self.ok("touch -d @1000 new/dir")
         CLUSTER.call("SET", "new/dir/second", "v")
+        if "cache=off" not in self.options:
+            wait_until(lambda: self.ok("stat -c %Y new/dir") != "1000\n", 10, "the directory has another time")
         self.wait("ls new/dir", "file\nsecond\n")
         CLUSTER.call("DEL", "new/dir/file")
         self.wait("ls new/dir", "second\n")
