@@ -460,7 +460,8 @@ static void changed(void *ctx, const char *key, size_t len)
 	struct inode *inode = inode_find(&fs->inodes, key, len);
 
 	fs->cache.changes++;
-	survey_changed(&fs->survey, key, len);
+	if (survey_changed(&fs->survey, key, len))
+		prefix_touch(fs, key, len);
 	told(&fs->cache, name_hash(key, len));
 	if (inode)
 		inode_changed(fs, inode);

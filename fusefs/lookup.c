@@ -334,6 +334,10 @@ static void get_attr(struct op *op, const struct handle *handle)
 
 void lookup_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+	if (fs_inode(fs_of(req), ino)->kind == KIND_PREFIX) {
+		prefix_getattr(req, ino);
+		return;
+	}
 	struct op *op = op_create(req, sizeof(*op), fs_inode(fs_of(req), ino), NULL, 0);
 
 	if (!op)

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "prefix.h"
 #include "type.h"
 
 #ifndef RENAME_NOREPLACE
@@ -207,6 +208,7 @@ struct removal {
 	struct inode *inode; /* the member's, held; or NULL */
 	bool unborn;         /* created here, and not on any server yet */
 	bool done;
+	int error;
 };
 
 static void finish_removal(struct op *op)
@@ -223,6 +225,12 @@ static void forget_values(struct inode *dir)
 {
 	for (struct inode *child = dir->children; child; child = child->older_sibling)
 		inode_stale(child);
+}
+
+static void parent_kept(struct op *op, const shard_result *result)
+{
+	if (!op_failed(op, result))
+		op_error(op, ((struct removal *)op)->error);
 }
 
 static void removed(struct op *op, const shard_result *result)
@@ -246,10 +254,13 @@ static void removed(struct op *op, const shard_result *result)
 	removal->done = true;
 	touch(op->inode);
 	forget_values(op->inode);
-	/* There is no empty key: what is left is a directory in memory. */
+	removal->error = count || removal->unborn ? 0 : ENOENT;
+	/* There is no empty key: what is left is a directory in memory, ... */
 	if (!reply->element[1].integer && !op->inode->gone)
 		inode_set_kept(op->inode, true);
-	op_error(op, count || removal->unborn ? 0 : ENOENT);
+	/* ... and the one that it is in must stay, too. */
+	if (reply->element[1].integer || !prefix_keep(op, op->key, op->key_len, false, parent_kept))
+		op_error(op, removal->error);
 }
 
 /* No commit of it is under way. From here on there will be none: its handles write into memory. */

@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include "notice.h"
-#include "prefix.h"
 
 static void init(void *userdata, struct fuse_conn_info *conn)
 {
@@ -41,30 +40,10 @@ static void no_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, co
 	fuse_reply_err(req, EPERM);
 }
 
-/* The directory of all keys. */
-static const struct fuse_lowlevel_ops root_ops = {
+/* The directory of all keys, or of those that begin in the same way. */
+static const struct fuse_lowlevel_ops keys_ops = {
 	.lookup = lookup_lookup,
 	.getattr = lookup_getattr,
-	.setattr = setattr_setattr,
-	.create = open_create,
-	.mknod = open_mknod,
-	.unlink = remove_unlink,
-	.mkdir = mkdir_mkdir,
-	.rmdir = mkdir_rmdir,
-	.rename = rename_rename,
-	.opendir = dir_opendir,
-	.readdir = dir_readdir,
-	.readdirplus = dir_readdirplus,
-	.releasedir = dir_releasedir,
-	.getxattr = xattr_get,
-	.setxattr = xattr_set,
-	.removexattr = xattr_remove,
-};
-
-/* The directory of keys that begin in the same way. */
-static const struct fuse_lowlevel_ops prefix_ops = {
-	.lookup = lookup_lookup,
-	.getattr = prefix_getattr,
 	.setattr = setattr_setattr,
 	.create = open_create,
 	.mknod = open_mknod,
@@ -163,8 +142,8 @@ static const struct fuse_lowlevel_ops *const ops_of_kind[KIND_COUNT] = {
 	[KIND_STRING] = &key_ops,      [KIND_HASH] = &typed_ops,
 	[KIND_LIST] = &typed_ops,      [KIND_SET] = &typed_ops,
 	[KIND_ZSET] = &typed_ops,      [KIND_STREAM] = &typed_ops,
-	[KIND_OTHER] = &key_ops,       [KIND_ROOT] = &root_ops,
-	[KIND_PREFIX] = &prefix_ops,
+	[KIND_OTHER] = &key_ops,       [KIND_ROOT] = &keys_ops,
+	[KIND_PREFIX] = &keys_ops,
 	[KIND_MEMBER] = &member_ops,   [KIND_TOKEN] = &member_ops,
 	[KIND_PUSH] = &feed_ops,       [KIND_LOG] = &feed_ops,
 	[KIND_CONTROL] = &control_ops, [KIND_CONTROL_DIR] = &control_dir_ops,

@@ -44,7 +44,7 @@ int prefix_decode(const struct fs *fs, const struct inode *dir, const char *name
 
 /* prefix_lookup.c */
 void prefix_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
-void prefix_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void prefix_getattr(fuse_req_t req, fuse_ino_t ino);
 
 /* prefix_dir.c */
 void prefix_mkdir(fuse_req_t req, const char *prefix, size_t len);

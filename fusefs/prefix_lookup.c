@@ -218,7 +218,7 @@ static void attr_came(void *ctx, const struct survey_view *view, int error)
 	op_drop(op);
 }
 
-void prefix_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+void prefix_getattr(fuse_req_t req, fuse_ino_t ino)
 {
 	struct fs *fs = fs_of(req);
 	struct inode *inode = fs_inode(fs, ino);

@@ -500,18 +500,21 @@ void survey_ask(struct survey *survey, const char *prefix, size_t len, enum surv
 	evaluate(want);
 }
 
-void survey_changed(struct survey *survey, const char *key, size_t len)
+bool survey_changed(struct survey *survey, const char *key, size_t len)
 {
 	uint64_t hash;
+	bool new;
 
 	if (!survey->index)
-		return;
+		return false;
+	new = !survey->scan && index_get(survey->index, key, len) == INDEX_NONE;
 	hash = name_hash(key, len);
 	for (struct check *check = *checks_of(survey, hash); check; check = check->next)
 		if (check->hash == hash)
 			check->stale = true;
 	if (index_set(survey->index, key, len, INDEX_UNSURE, NULL))
 		survey_lost(survey);
+	return new;
 }
 
 void survey_lost(struct survey *survey)

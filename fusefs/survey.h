@@ -66,8 +66,8 @@ void survey_ask(struct survey *survey, const char *prefix, size_t len, enum surv
 /* Whether there is any key below PREFIX, if that is known now: then *THERE says so. */
 bool survey_knows(const struct survey *survey, const char *prefix, size_t len, bool *there);
 
-/* KEY has changed: it may be there now, or not any more. */
-void survey_changed(struct survey *survey, const char *key, size_t len);
+/* KEY has changed: it may be there now, or not any more. Returns whether it was known that it was not. */
+bool survey_changed(struct survey *survey, const char *key, size_t len);
 
 /* Changes may not have been told of. */
 void survey_lost(struct survey *survey);
