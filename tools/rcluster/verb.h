@@ -31,5 +31,6 @@ int verb_check(int argc, char *argv[]);
 int verb_info(int argc, char *argv[]);
 int verb_fix(int argc, char *argv[]);
 int verb_reshard(int argc, char *argv[]);
+int verb_rebalance(int argc, char *argv[]);
 
 #endif
