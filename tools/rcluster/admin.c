@@ -88,7 +88,7 @@ static char *uri_of(const char *address)
 	return strchr(host, ':') ? text("redis://[%s]:%u", host, port) : text("redis://%s:%u", host, port);
 }
 
-static bool make_client(struct admin *admin)
+bool admin_connect(struct admin *admin)
 {
 	shard_options out;
 	int error;
@@ -142,7 +142,7 @@ bool admin_look(struct admin *admin)
 
 bool admin_open(struct admin *admin)
 {
-	return make_client(admin) && admin_look(admin);
+	return admin_connect(admin) && admin_look(admin);
 }
 
 void admin_close(struct admin *admin)
@@ -152,6 +152,18 @@ void admin_close(struct admin *admin)
 	cli_connect_close(&admin->connect);
 	free(admin->word);
 	*admin = (struct admin){0};
+}
+
+void admin_seed(struct admin *admin, int node)
+{
+	shard_endpoint *seed = admin->connect.uri->seed;
+
+	for (size_t i = 1; i < admin->connect.uri->seed_count; i++)
+		free(seed[i].host);
+	admin->connect.uri->seed_count = 1;
+	free(seed[0].host);
+	seed[0].host = text("%s", admin->view.node[node].host);
+	seed[0].port = admin->view.node[node].port;
 }
 
 int admin_node(const struct admin *admin, const char *word)

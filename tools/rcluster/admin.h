@@ -56,6 +56,12 @@ bool admin_is_address(const char *word);
  */
 bool admin_open(struct admin *admin);
 
+/* The client alone, for nodes that are no cluster yet. */
+bool admin_connect(struct admin *admin);
+
+/* From now on admin_look() begins with this node of the view. */
+void admin_seed(struct admin *admin, int node);
+
 /* Looks anew. Returns true, or false with the error reported; the view is then empty. */
 bool admin_look(struct admin *admin);
 
