@@ -488,14 +488,6 @@ static void do_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	}
 }
 
-static void do_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
-{
-	if (fs_inode(fs_of(req), ino)->kind == KIND_PREFIX)
-		prefix_getattr(req, ino, fi);
-	else
-		lookup_getattr(req, ino, fi);
-}
-
 static void do_make(fuse_req_t req, fuse_ino_t parent, const char *name, enum touch what)
 {
 	const struct note *note = current(req, parent, name);
@@ -574,7 +566,7 @@ static void do_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 static const struct fuse_lowlevel_ops touch_ops = {
 	.lookup = do_lookup,
-	.getattr = do_getattr,
+	.getattr = lookup_getattr,
 	.mknod = do_mknod,
 	.mkdir = do_mkdir,
 	.unlink = do_unlink,

@@ -283,8 +283,6 @@ static void complete(struct options *options)
 		cli_usage("-o inotify: with -o ro the kernel tells of nothing");
 	if (options->tree && options->separator)
 		cli_usage("-o sep= and tree exclude each other");
-	if (options->inotify && (options->tree || options->separator))
-		cli_usage("-o inotify: events are made in one directory alone, not with -o sep= or tree");
 	/* As with all file systems of libfuse. */
 	debugging = is_given(options, "debug");
 	options->foreground |= debugging;

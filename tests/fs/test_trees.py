@@ -510,8 +510,6 @@ class Options(unittest.TestCase):
         self.refused("tree=x", "no value is wanted")
         self.refused("sep=:,tree", "exclude each other")
         self.refused("tree,sep=:", "exclude each other")
-        self.refused("tree,inotify", "-o inotify")
-        self.refused("sep=:,inotify", "-o inotify")
 
 
 class Interrupted(unittest.TestCase):
