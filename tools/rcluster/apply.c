@@ -14,6 +14,8 @@
 #include "text.h"
 #include "wait.h"
 
+#define SETTLE_MS 10000
+
 enum {
 	OPTION_PLAN = 0x100,
 	OPTION_DRY_RUN,
@@ -122,12 +124,23 @@ static bool resume(struct apply *apply)
 	return ok;
 }
 
+/* Who owns what may be news to some nodes still, after a move that was cut off a moment ago. */
+static bool settle(struct admin *admin)
+{
+	char why[VIEW_WHY_SIZE];
+
+	return admin_settled(&admin->view, NULL, why) ||
+	       admin_wait(admin, admin_settled, NULL, SETTLE_MS, "not all nodes agree");
+}
+
 bool apply_begin(struct apply *apply)
 {
 	apply_options(apply);
 	if (!resume(apply))
 		return false;
-	return apply->dry_run || findings_movable(&apply->admin);
+	if (apply->dry_run)
+		return true;
+	return settle(&apply->admin) && findings_movable(&apply->admin);
 }
 
 static int move(struct apply *apply, const struct plan *plan)

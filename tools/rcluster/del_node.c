@@ -118,7 +118,7 @@ static bool plan_drain(struct plan *plan, const struct view *view, int node)
 
 static bool drain(struct wish *wish)
 {
-	const struct move_options options = {.yes = wish->admin.yes};
+	const struct move_options how = {.yes = wish->admin.yes};
 	struct admin *admin = &wish->admin;
 	struct plan *plan = allocate(1, sizeof(*plan));
 	struct move_totals totals = {0};
@@ -130,7 +130,7 @@ static bool drain(struct wish *wish)
 		cli_error("%s: no other master answers that could take its slots", wish->addr);
 	} else {
 		task = plan_tasks(plan, &admin->view, &count);
-		ok = move_run(admin, task, count, &options, &totals);
+		ok = move_run(admin, task, count, &how, &totals);
 		free(task);
 		printf("%zu slots with %llu keys moved away from %s\n", totals.slots, totals.keys, wish->addr);
 		fflush(stdout);

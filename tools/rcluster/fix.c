@@ -297,9 +297,8 @@ static int fix(struct wish *wish)
 
 	if (reachable(wish) && find_orphans(wish, orphans) && half_plan(admin, wish->strays, &task, &count) &&
 	    mend(wish, &task, &count, orphans)) {
-		bool agreed = !count && !orphans->count ? true : admin_wait(admin, admin_agreed, NULL, AGREE_MS, "not all nodes agree yet");
-
-		if (agreed && findings_look(&findings, admin, wish->strays)) {
+		/* What a move that was cut off has not told all is brought to them by gossip. */
+		if (admin_wait(admin, admin_settled, NULL, AGREE_MS, "not all nodes agree yet") && findings_look(&findings, admin, wish->strays)) {
 			findings_report(&findings, &admin->view);
 			status = findings.count ? CLI_NO : CLI_OK;
 			if (!findings.count)
