@@ -479,6 +479,116 @@ class Reshard(AdminCase):
         self.agrees()
 
 
+class Rebalance(AdminCase):
+    def setUp(self):
+        super().setUp()
+        for server in self.cluster.servers:  # else a master without slots makes itself a replica
+            server.call("CONFIG", "SET", "cluster-allow-replica-migration", "no")
+            self.addCleanup(server.call, "CONFIG", "SET", "cluster-allow-replica-migration", "yes")
+
+    def slots(self):
+        count = {m.port: 0 for m in self.cluster.servers[:3]}
+        for (first, last), (port, _) in self.cluster.view(self.cluster.servers[0]).items():
+            count[port] += last - first + 1
+        return list(count.values())
+
+    def weights(self, *weights):
+        return ["--weight", ",".join(f"{s.addr}={w}" for s, w in zip(self.cluster.servers, weights))]
+
+    def test_by_slots_is_exact(self):
+        keys = self.fill_all(1000)
+        self.ok("rcluster", "rebalance", *self.weights(1, 2, 5), "--threshold", "0", "--yes")
+        self.assertEqual(sorted(self.slots()), [2048, 4096, 10240])
+        self.assertEqual(self.slots(), [2048, 4096, 10240])
+        self.has_all(keys)
+        self.ok("rcluster", "rebalance", "--threshold", "0", "--yes")
+        self.assertEqual(sorted(self.slots()), [5461, 5461, 5462])
+        self.assertIn("No rebalancing needed", redis_cli("rebalance", self.address, status=None))
+        self.assertEqual(self.ok("rcluster", "rebalance", "--threshold", "0", "--yes"), b"nothing is to be moved\n")
+        self.has_all(keys)
+        self.agrees()
+
+    def test_a_threshold_leaves_small_differences(self):
+        a, b = self.cluster.masters()[:2]
+        self.ok("rcluster", "rebalance", "--threshold", "0", "--yes")
+        self.ok("rcluster", "reshard", "--from", a.addr, "--to", b.addr, "--slots", "50", "--yes")  # 0.9 %
+        self.assertEqual(self.ok("rcluster", "rebalance", "--yes"), b"nothing is to be moved\n")
+        out = self.ok("rcluster", "rebalance", "--threshold", "0.5", "--simulate")
+        lines = [line.split() for line in out.decode().splitlines()]
+        self.assertEqual({(s, t) for _, s, t in lines}, {(b.addr, a.addr)})
+        self.ok("rcluster", "rebalance", "--plan", "-", "--yes", input=out)
+        self.assertEqual(sorted(self.slots()), [5461, 5461, 5462])
+
+    def test_a_weight_of_nothing_empties_a_master(self):
+        keys = self.fill_all(300)
+        self.ok("rcluster", "rebalance", *self.weights(1, 1, 0), "--yes")
+        self.assertEqual(self.slots(), [8192, 8192, 0])
+        self.assertEqual(self.ok("rcluster", "rebalance", "--yes"), b"nothing is to be moved\n")
+        self.ok("rcluster", "rebalance", "--use-empty-masters", "--threshold", "0", "--yes")
+        self.assertEqual(sorted(self.slots()), [5461, 5461, 5462])
+        self.has_all(keys)
+        self.cluster.wait_ok()
+
+    def test_an_emptied_master_may_become_a_replica(self):
+        with Cluster(3, 0) as cluster:
+            source, target = cluster.servers[0], cluster.servers[1]
+            keys = [k for k in (f"k{i}" for i in range(1000)) if slot(k) < 5000]
+            with source.connect() as conn:
+                conn.pipeline([("SET", k, k) for k in keys])
+            self.ok("rcluster", "reshard", source.addr, "--from", source.addr, "--to", target.addr, "--slots", "5461", "--yes")
+            wait_until(lambda: source.call("ROLE")[0] == b"slave", 10, "it is a replica")
+            self.assertEqual(target.call("DBSIZE"), len(keys))
+            wait_until(lambda: self.run_tool("rcluster", "check", target.addr).status == OK, 15, "all is well")
+
+    def test_by_keys_and_bytes(self):
+        keys = self.fill_all(3000)
+        heavy = self.fill(5, 100, "h" * 1000)
+        keys.update(heavy)
+        for what in ("keys", "bytes"):
+            out = self.ok("rcluster", "rebalance", "--by", what, "--threshold", "1", "--yes").decode()
+            self.assertEqual(out.startswith("# by"), what == "bytes")
+            shares = []
+            for server in self.cluster.servers[:3]:
+                with server.connect() as conn:
+                    names = conn.call("KEYS", "*")
+                    sizes = conn.pipeline([("MEMORY", "USAGE", n) for n in names])
+                shares.append(len(names) if what == "keys" else sum(sizes))
+            mean = sum(shares) / 3
+            for share in shares:
+                self.assertLess(abs(share - mean) / mean, {"keys": 0.05, "bytes": 0.25}[what], (what, shares))  # sampled
+            self.has_all(keys)
+        self.agrees()
+
+    def test_by_traffic_counts_what_is_used(self):
+        """Keys that were not used for long weigh next to nothing."""
+        first = next(f for (f, l), (port, _) in self.cluster.view(self.cluster.servers[0]).items()
+                     if port == self.cluster.servers[0].port and l - f > 300)
+        quiet = range(first, first + 300)
+        for server in self.cluster.servers[:3]:
+            server.call("CONFIG", "SET", "maxmemory-policy", "allkeys-lfu")
+            self.addCleanup(server.call, "CONFIG", "SET", "maxmemory-policy", "noeviction")
+        hot = {}
+        with self.cluster.servers[0].connect() as conn:
+            for n in quiet:
+                hot[f"{{{tag_of(n)}}}hot"] = "v"
+            conn.pipeline([("SET", k, "v") for k in hot])
+            for _ in range(30):
+                conn.pipeline([("GET", k) for k in hot])
+        self.ok("rcluster", "rebalance", "--by", "traffic", "--threshold", "1", "--yes")
+        counts = [s.call("DBSIZE") for s in self.cluster.servers[:3]]
+        for count in counts:
+            self.assertLess(abs(count - 100), 25, counts)
+        self.has_all(hot)
+        self.ok("rcluster", "rebalance", "--threshold", "0", "--yes")
+
+    def test_usage(self):
+        for args, said in ((["--weight", "x"], "NODE=WEIGHT is wanted"), (self.weights(0, 0, 0), "nobody is left"),
+                           (["--weight", "1.2.3.4:5=1"], "no node of this address")):
+            self.assertIn(said, self.error(FAILED, "rcluster", "rebalance", *args, "--yes"))
+        for args in (["--threshold", "-1"], ["--by", "colour"]):
+            self.assertIn(f"rcluster rebalance: {args[0]}: ", self.run_tool("rcluster", "rebalance", *args).err)
+
+
 class WithRedisCli(AdminCase):
     """States made by one and read by the other."""
 

@@ -33,6 +33,7 @@ static const struct verb verbs[] = {
 	{"set-timeout", "set cluster-node-timeout on all nodes", verb_set_timeout},
 	{"fix", "mend a cluster: half-moved slots, slots without an owner", verb_fix},
 	{"reshard", "move slots with their keys to a master", verb_reshard},
+	{"rebalance", "give every master its share of slots, keys, bytes or traffic", verb_rebalance},
 	{"help", "explain a command", verb_help},
 };
 

@@ -254,6 +254,12 @@ static void was_set(struct job *job)
 	}
 }
 
+/* A master that lost its last slot makes itself a replica of who got it: it knows all that it was to be told. */
+static bool is_demoted(const struct job *job, const struct ask *ask)
+{
+	return (job->stage == STAGE_NODE_SOURCE || job->stage == STAGE_DONE) && strstr(ask->error, "only with masters");
+}
+
 static void answered(struct move *move, struct job *job, const struct ask *ask)
 {
 	const char *what = ask->lens ? "MIGRATE" : ask->argv[1];
@@ -264,7 +270,7 @@ static void answered(struct move *move, struct job *job, const struct ask *ask)
 		keys_answered(move, job, ask);
 	else if (!strcmp(what, "GETKEYSINSLOT"))
 		listed(move, job, ask);
-	else if (!ask->reply)
+	else if (!ask->reply && !is_demoted(job, ask))
 		move_fail(move, job, (int)ask->node, ask->argv[3], ask->error);
 	else
 		was_set(job);

@@ -42,5 +42,6 @@ int verb_backup(int argc, char *argv[]);
 int verb_restore(int argc, char *argv[]);
 int verb_fix(int argc, char *argv[]);
 int verb_reshard(int argc, char *argv[]);
+int verb_rebalance(int argc, char *argv[]);
 
 #endif
