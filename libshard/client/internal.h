@@ -164,7 +164,7 @@ struct shard_client {
 	unsigned timeout_ms; /* 0, of a pool: none */
 	unsigned connect_timeout_ms, refresh_ms, pause_ms;
 	unsigned connections; /* that a server gets for its data */
-	bool lazy;
+	bool lazy, fair;
 	shard_address_map address_map;
 	void *address_ctx;
 	char *greeting, *greeting_replica;

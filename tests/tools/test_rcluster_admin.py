@@ -618,6 +618,7 @@ class WithRedisCli(AdminCase):
             process.communicate()
         self.assertIn("[WARNING]", redis_cli("check", self.address, status=None))
         redis_cli("fix", self.address, input="yes\n" * 10, status=None)
+        wait_until(lambda: self.run_tool("rcluster", "check", self.address).status == OK, 15, "gossip has told all")
         self.has_all(keys)
         self.agrees()
 
