@@ -396,7 +396,8 @@ static void it_ends_cleanly_at_any_time(void **state)
 	settle();
 	forget(n0);
 	forget(n1);
-	until(connections(n0) == 0 && connections(n1) == 0);
+	/* Where the map was fetched meanwhile, that connection stays. */
+	until(connections(n0) + connections(n1) <= heard(NULL, "CLUSTER SLOTS"));
 	shard_tracking_destroy(NULL);
 	how.lease_ms = 1;
 	assert_int_equal(shard_tracking_create(client, &how, &other), SHARD_EINVAL);
