@@ -474,6 +474,37 @@ class Process(unittest.TestCase):
         wait_until(lambda: not os.path.exists(f"/proc/{pid}"), 10, "it ends")
         self.assertFalse(os.path.exists(pid_file))
 
+    def test_the_init_script(self):
+        script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../tools/rproxy/rproxy.init")
+        file = self.write(pool_text(self.port, [self.server]))
+        with open(script, encoding="utf-8") as original:
+            text = original.read().replace("/etc/default/rproxy", self.path("default"))
+        with open(self.path("init"), "w", encoding="utf-8") as copy:
+            copy.write(text)
+        with open(self.path("default"), "w", encoding="utf-8") as default:
+            default.write(f"RPROXY={program('rproxy')}\nCONF={file}\nPIDFILE={self.path('pid')}\nLOG={self.path('log')}\n"
+                          f"OPTIONS='-s {free_port()}'\n")
+
+        def init(verb):
+            return subprocess.run(["sh", self.path("init"), verb], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                  timeout=DEADLINE, check=False).returncode
+
+        self.assertEqual(init("status"), 3)
+        self.assertEqual(init("start"), 0)
+        try:
+            self.assertEqual((init("start"), init("status"), init("reload"), init("restart")), (0, 0, 0, 0))
+            self.assertEqual(self.one_call(), b"PONG")
+            self.write("wrong")
+            self.assertNotEqual(init("reload"), 0)
+            self.assertEqual(self.one_call(), b"PONG")
+        finally:
+            self.assertEqual(init("stop"), 0)
+        self.assertEqual((init("status"), init("stop"), init("x")), (3, 0, 2))
+
+    def one_call(self):
+        with Conn(self.port) as conn:
+            return conn.call("PING")
+
     def test_pools_of_every_kind(self):
         second = free_port()
         path = self.path("sock")
