@@ -505,7 +505,8 @@ static void note_refusal(struct client_node *node, const struct conn *conn, int 
 static void count_end(struct client_node *node, const struct conn *conn)
 {
 	node->closed += conn->closed;
-	node->late += conn->late;
+	/* Where somebody has waited in vain that was counted then. */
+	node->late += conn->late && !conn->slow;
 	node->errors += !conn->closed && !conn->late;
 }
 

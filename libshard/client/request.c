@@ -347,6 +347,9 @@ static void timer_expired(struct timer *timer)
 	} else if (req->state == STATE_CONN && (!req->cause || req->item.sent)) {
 		snprintf(text, sizeof(text), "%s: no answer in time", req->node->addr);
 		why = text;
+		if (req->item.sent && !req->conn->slow)
+			req->node->late++;
+		req->conn->slow |= req->item.sent;
 	}
 	request_fail(req, deadline_error(req), why);
 }

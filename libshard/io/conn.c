@@ -19,6 +19,7 @@
 #define AWAIT_FIRST 8                /* chances to wait that pass before the first is taken: it costs two system calls, ... */
 #define AWAIT_LATER 100              /* ... and after a wait of ... */
 #define AWAIT_QUICK_US 300           /* ... more than this, which others may have had a use for */
+#define READER_KEPT (1 << 20)
 #define RAW_KEPT 65536               /* what is allocated for a raw reply and not given back after it */
 #define COPY_MAX 2048                /* items up to this are copied together, others are written from where they are */
 
@@ -534,6 +535,17 @@ static bool reader_idle(const redisReader *reader)
 	return reader->ridx == -1 && reader->pos == reader->len;
 }
 
+/* hiredis gives a large buffer back when it is fed the next time, which may be never. */
+static void renew_reader(struct conn *conn)
+{
+	redisReader *reader = resp_reader_create(&conn->arena);
+
+	if (!reader)
+		return;
+	redisReaderFree(conn->reader);
+	conn->reader = reader;
+}
+
 /*
  * Feeds the reader up to N bytes, until it has one reply. What it did not
  * need is taken back, so that it stands between two replies again.
@@ -544,6 +556,7 @@ static size_t feed(struct conn *conn, const char *data, size_t n)
 	redisReader *reader = conn->reader;
 	void *reply = NULL;
 	size_t rest;
+	bool large;
 
 	if (redisReaderFeed(reader, data, n) != 0) {
 		conn_fail(conn, SHARD_ENOMEM, "no memory for the reply");
@@ -553,6 +566,7 @@ static size_t feed(struct conn *conn, const char *data, size_t n)
 		conn_fail(conn, SHARD_EPROTOCOL, "a reply that is larger than any value");
 		return 0;
 	}
+	large = reader->len > READER_KEPT;
 	if (redisReaderGetReply(reader, &reply) != 0 && conn->arena.exhausted) {
 		conn_fail(conn, SHARD_ENOMEM, "no memory for the reply");
 		return 0;
@@ -570,6 +584,8 @@ static size_t feed(struct conn *conn, const char *data, size_t n)
 	if (!deliver(conn, reply))
 		return 0;
 	arena_reset(&conn->arena);
+	if (large)
+		renew_reader(conn);
 	return n - rest;
 }
 
@@ -826,6 +842,7 @@ static bool take(struct conn *conn, ssize_t n)
 		return false;
 	}
 	conn->last_read = conn->loop->now;
+	conn->slow = false;
 	if (!consume(conn, conn->loop->buffer, (size_t)n))
 		return false;
 	/* The beginning of what nobody asked for must not become the beginning of the next answer. */

@@ -93,6 +93,7 @@ struct conn {
 	bool refused; /* why it is down: nobody listens there; ... */
 	bool closed;  /* ... the server has closed it; ... */
 	bool late;    /* ... no answer in time */
+	bool slow;    /* the owner's: somebody has waited in vain since it was read last */
 	const char *host; /* while it is opened; the owner's */
 	uint16_t port;
 	unsigned address;     /* which of the name's addresses is being tried */

@@ -14,7 +14,7 @@ SOURCE, BUILD = sys.argv[1:3]
 del sys.argv[1:3]
 sys.path.insert(0, os.path.join(SOURCE, "tests", "lib"))
 
-PROGRAMS = ("rget", "rset", "rdel", "rkeys", "rslots", "rcmd", "rcluster", "shardfs")
+PROGRAMS = ("rget", "rset", "rdel", "rkeys", "rslots", "rcmd", "rcluster", "rproxy", "shardfs")
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Werror")
 
 

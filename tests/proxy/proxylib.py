@@ -121,6 +121,13 @@ class Raw:
     def send(self, data):
         self.sock.sendall(data)
 
+    def take(self, size):
+        """SIZE bytes, or fewer where it is closed."""
+        data = bytearray()
+        while len(data) < size and (part := self.sock.recv(size - len(data))):
+            data += part
+        return bytes(data)
+
     def until_closed(self):
         """All that comes before the end; None behind it where the connection was reset."""
         data = b""

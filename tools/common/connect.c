@@ -230,7 +230,8 @@ bool cli_connect_resolve(struct cli_connect *connect)
 	if (!parse_uri(connect, given))
 		return false;
 	if (connect->uri->scheme == SHARD_SCHEME_TWEMPROXY &&
-	    !cli_pool_find(connect->uri->file, connect->uri->pool, &connect->pool_file, &connect->pool))
+	    (!cli_pool_find(connect->uri->file, connect->uri->pool, &connect->pool_file, &connect->pool) ||
+	     (connect->pool->cluster && !cli_pool_as_uri(connect))))
 		return false;
 	return find_password(connect);
 }

@@ -75,6 +75,9 @@ bool cli_pool_find(const char *path, const char *name, shard_pool_file **file, c
 /* Whether a resolved CONNECT's pool is one that a client serves; else the error is reported. */
 bool cli_pool_serves(const struct cli_connect *connect);
 
+/* Makes of a CONNECT whose pool is a cluster (`cluster: true`) one without a pool. False: the error is reported. */
+bool cli_pool_as_uri(struct cli_connect *connect);
+
 /* Destroys the client and frees all. */
 void cli_connect_close(struct cli_connect *connect);
 

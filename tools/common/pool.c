@@ -56,3 +56,50 @@ bool cli_pool_serves(const struct cli_connect *connect)
 			connect->pool_file->path, pool->line, pool->name);
 	return pool->redis && pool->distribution != SHARD_RANDOM;
 }
+
+/* "redis://HOST:PORT,HOST:PORT,..."; malloc'ed */
+static char *uri_of(const shard_pool *pool)
+{
+	size_t size = sizeof("redis://");
+	char *text, *at;
+
+	for (size_t i = 0; i < pool->server_count; i++)
+		size += strlen(pool->server[i].addr) + 1;
+	text = at = cli_alloc(size);
+	at = stpcpy(at, "redis://");
+	for (size_t i = 0; i < pool->server_count; i++) {
+		if (i)
+			*at++ = ',';
+		at = stpcpy(at, pool->server[i].addr);
+	}
+	return text;
+}
+
+static char *copy(const char *text)
+{
+	return text ? strcpy(cli_alloc(strlen(text) + 1), text) : NULL;
+}
+
+bool cli_pool_as_uri(struct cli_connect *connect)
+{
+	const shard_pool *pool = connect->pool;
+	char *text = uri_of(pool), *why = NULL;
+	shard_uri *uri;
+	int error = shard_uri_parse(text, &uri, &why);
+
+	free(text);
+	if (error) {
+		cli_error("%s:%u: pool '%s': %s", connect->pool_file->path, pool->line, pool->name,
+			  why ? why : shard_strerror(error));
+		free(why);
+		return false;
+	}
+	uri->password = copy(connect->uri->password ? connect->uri->password : pool->redis_auth);
+	uri->user = copy(connect->uri->password ? connect->uri->user : pool->redis_user);
+	shard_uri_free(connect->uri);
+	connect->uri = uri;
+	connect->pool = NULL;
+	shard_pool_file_free(connect->pool_file);
+	connect->pool_file = NULL;
+	return true;
+}

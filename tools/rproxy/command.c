@@ -49,7 +49,7 @@ static struct command commands[] = {
 	ANY("restore")
 	{"zdiff", forward, 2, 0, RULE_KEYS, 0}, {"zinter", forward, 2, 0, RULE_KEYS, 0},
 	{"zunion", forward, 2, 0, RULE_KEYS, 0},
-	{"eval", forward, 3, 0, RULE_KEYS, 0}, {"evalsha", forward, 3, 0, RULE_KEYS, 0},
+	{"eval", forward, 4, 0, RULE_KEYS, 0}, {"evalsha", forward, 4, 0, RULE_KEYS, 0},
 	{"mget", forward, 2, 0, RULE_SPLIT, 0}, {"del", forward, 2, 0, RULE_SPLIT, 0},
 	{"unlink", forward, 2, 0, RULE_SPLIT, 0}, {"touch", forward, 2, 0, RULE_SPLIT, 0},
 	{"mset", forward, 3, 0, RULE_PAIRS, 0},
@@ -62,7 +62,7 @@ static struct command commands[] = {
 	{"hello", local_hello, -1, 0, RULE_BEFORE_AUTH, 0},
 	{"select", local_select, -1, 0, RULE_LOCAL, 0},
 	{"client", local_client, -1, 0, RULE_LOCAL, 0},
-	{"command", local_command, -1, 0, RULE_LOCAL, 0},
+	{"command", local_command, 1, 1, RULE_LOCAL, 0},
 	{"info", local_info, -1, 0, RULE_LOCAL, 0},
 	{"reset", local_reset, -1, 0, RULE_BEFORE_AUTH, 0},
 	{"scan", local_scan, -1, 0, RULE_LOCAL, 0},

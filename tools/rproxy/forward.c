@@ -163,10 +163,7 @@ void forward_by(struct query *query, struct words *words, const char *key, size_
 /* KEYS[1] of a script. */
 static void forward_strict_script(struct query *query, struct words *words)
 {
-	if (words->count > 3)
-		forward_by(query, words, words->argv[3], words->len[3]);
-	else
-		forward_by(query, words, words->argv[1], words->len[1]);
+	forward_by(query, words, words->argv[3], words->len[3]);
 }
 
 static bool is_script(const struct command *command)
@@ -211,7 +208,7 @@ static void unblocked(void *ctx, const shard_result *result)
 	struct query *query = ctx;
 
 	if (query->session)
-		query->session->paused = false;
+		query->session->paused = query->session->blocked = false;
 	forward_result(query, result);
 }
 
@@ -222,7 +219,7 @@ static void forward_blocking(struct query *query, struct words *words)
 	int error = shard_submit(query->service->client, (int)words->count, words->argv, words->len, &call, unblocked,
 				 query, &query->handle);
 
-	session->paused = !error;
+	session->paused = session->blocked = !error;
 	if (error)
 		tell_failure(query, error, NULL);
 }

@@ -69,7 +69,7 @@ static inline size_t read_number(const char *data, size_t at, size_t len, bool n
 		n = n * 10 + digit;
 	}
 	if (at == len)
-		return at - start < NUMBER_MAX ? 0 : SIZE_MAX;
+		return 0;
 	if (at == start || data[at] != '\r')
 		return SIZE_MAX;
 	if (at + 1 == len)

@@ -89,7 +89,8 @@ struct session {
 	struct block *block; /* between MULTI and EXEC; or NULL */
 	bool dirty;
 	bool held;    /* nothing more is read for now */
-	bool paused;  /* what it asked for has to be answered first */
+	bool paused;  /* what it asked for has to be answered first; ... */
+	bool blocked; /* ... that may take for ever, so it is watched for the client's end */
 	bool authed;
 	bool ended;   /* the client sends nothing more */
 	bool closing; /* nothing more is taken from it */

@@ -9,6 +9,7 @@
 #include "worker.h"
 
 #define STORED_MAX 8192
+#define KEPT_MAX 262144 /* of a buffer for replies */
 
 struct query *query_create(struct session *session, const struct command *command)
 {
@@ -120,6 +121,8 @@ void query_reply_bytes(struct query *query, struct bytes *bytes)
 		query_reply(query, bytes->at, bytes->len);
 	bytes->len = 0;
 	bytes->bad = false;
+	if (bytes->room > KEPT_MAX)
+		bytes_finish(bytes);
 }
 
 void query_reply_string(struct query *query, const char *bytes)

@@ -85,6 +85,19 @@ static void on_wake(void *ctx, uint32_t events)
 		service->worker->told = true;
 }
 
+static void on_map(void *ctx, const shard_result *result)
+{
+	struct service *service = ctx;
+
+	if (result->error == SHARD_ECANCELED)
+		return;
+	if (result->error)
+		log_warn("pool %s: there is no map yet: %s", service->config->name, result->message);
+	service->ready = true;
+	for (struct session *session = service->sessions; session; session = session->next)
+		session_dirty(session);
+}
+
 static int make_client(struct service *service)
 {
 	const struct pool_config *config = service->config;
@@ -121,9 +134,7 @@ struct service *service_create(struct worker *worker, const struct pool_config *
 					    service);
 	service->wake = shard_watch_add(service->client, worker->wake_fd, EPOLLIN, on_wake, service);
 	if (service->listener && service->wake) {
-		/* The map is there before the first client asks. */
-		if (config->cluster && shard_refresh(service->client, NULL, NULL) != SHARD_OK)
-			log_warn("pool %s: the map is fetched later", config->name);
+		service->ready = !config->cluster || shard_refresh(service->client, on_map, service) != SHARD_OK;
 		return service;
 	}
 	log_error("pool %s: %s", config->name, strerror(errno));

@@ -21,7 +21,7 @@
 #define CHUNK 4096
 #define CHUNKS_KEPT 512
 #define WAITING_MAX 2048       /* requests of one client at once */
-#define EXPECTED_FIRST 4096    /* bytes of a reply before any has come */
+#define EXPECTED_FIRST 65536   /* bytes of a reply before any has come */
 #define WORDS_KEPT 64          /* a shorter request is parsed from its start again */
 #define PUT_OFF_US 1000        /* how long what could be sent may wait for more, ... */
 #define PUT_OFF_MAX 16384      /* ... and how many bytes of it */
@@ -182,7 +182,7 @@ void session_put(struct session *session, const char *bytes, size_t len)
 	if (len > session->largest)
 		session->largest = len;
 	else
-		session->largest -= session->largest >> 10;
+		session->largest -= session->largest >> 6;
 	if (!chunk || chunk->room - chunk->len < len) {
 		chunk = new_chunk(worker, len);
 		if (!chunk) {
@@ -265,7 +265,7 @@ static bool too_much(const struct session *session)
 
 static bool may_go_on(const struct session *session)
 {
-	return !session->closing && !session->paused && (!session->waiting || !too_much(session)) &&
+	return session->service->ready && !session->closing && !session->paused && (!session->waiting || !too_much(session)) &&
 	       session->unsent <= (size_t)options.client_limit << 20;
 }
 
@@ -472,6 +472,8 @@ static void arrange(struct session *session)
 		events |= EPOLLOUT;
 	if (!session->held && !session->ended)
 		events |= EPOLLIN;
+	if (session->blocked)
+		events |= EPOLLRDHUP;
 	want(session, events);
 	if (session->waiting || session->out)
 		return;
@@ -503,7 +505,7 @@ static void ready(void *ctx, uint32_t events)
 {
 	struct session *session = ctx;
 
-	if (events & EPOLLERR && !(events & EPOLLIN)) {
+	if ((events & EPOLLERR && !(events & EPOLLIN)) || (events & EPOLLRDHUP && session->blocked)) {
 		count(&session->service->stats.client_err, 1);
 		session_close(session);
 		return;

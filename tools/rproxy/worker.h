@@ -21,6 +21,7 @@ struct service {
 	shard_timer *accept_again;
 	struct session *sessions;
 	size_t session_count;
+	bool ready; /* the map of its cluster has been asked for: requests may be taken, and stay in their order */
 	bool leaving;         /* of an older configuration: its sessions go to ... */
 	struct service *heir; /* ... this one when they wait for nothing; NULL: they are closed */
 	struct pool_stats stats;

@@ -258,7 +258,7 @@ typedef struct shard_node_state {
 	uint64_t ejections;
 	uint64_t closed;         /* connections that the server closed, ... */
 	uint64_t errors;         /* ... that failed or could not be had, ... */
-	uint64_t late;           /* ... on which no answer came in time */
+	uint64_t late;           /* ... and times that no answer came when it should have */
 	uint64_t requests;       /* that were put in its queue, and their bytes */
 	uint64_t request_bytes;
 	size_t queued, queued_bytes; /* not written yet */
