@@ -363,6 +363,17 @@ void cache_revoke(struct fs *fs, struct inode *inode)
 		tell_later(fs, inode, fs_now_ms() + KERNEL_MS);
 }
 
+void cache_settle(struct fs *fs, struct inode *inode)
+{
+	uint64_t until = inode->late_until;
+
+	if (!until)
+		return;
+	inode_unset_late(inode);
+	if (!tell(fs, inode))
+		tell_later(fs, inode, until);
+}
+
 void cache_saw(struct fs *fs, struct inode *inode, const struct sight *sight)
 {
 	struct timespec before = inode->mtime;

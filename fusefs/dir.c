@@ -729,7 +729,9 @@ void dir_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		dir->next->prev = dir;
 	dir->fs->dirs = dir;
 	fi->fh = (uintptr_t)dir;
-	cache_list_opens(dir->fs, fi);
+	/* What directories there are depends on more than the keys that changed. */
+	if (ino == FUSE_ROOT_ID && !dir->fs->tree.sep_len)
+		cache_list_opens(dir->fs, fi);
 	if (fuse_reply_open(req, fi))
 		dir_close(dir);
 }

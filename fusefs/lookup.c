@@ -32,12 +32,10 @@ static void reply_entry(struct op *op, struct inode *inode, size_t size, const s
 	lookup_entry(op->fs, inode, size, &entry);
 	/*
 	 * The name alone: its attributes cannot be taken back at once before the
-	 * kernel has made the inode. Those that GETATTR is told can. A member's
-	 * name would take all others with it when the key changes.
+	 * kernel has made the inode, anew perhaps. Those that GETATTR is told can.
+	 * A member's name would take all others with it when the key changes.
 	 */
 	double seconds = cache_grant(op->fs, inode, told);
-	if (inode->lookups)
-		entry.attr_timeout = seconds;
 	if (!inode->parent)
 		entry.entry_timeout = cache_grant_name(op->fs, inode, seconds);
 	pages_tell(inode, told);
