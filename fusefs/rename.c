@@ -402,7 +402,7 @@ void rename_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino
 		   unsigned flags)
 {
 	struct fs *fs = fs_of(req);
-	struct tree_place from = {PLACE_NONE}, place = {PLACE_NONE};
+	struct tree_place from = {.kind = PLACE_NONE}, place = {.kind = PLACE_NONE};
 	char *path = NULL, *to = NULL;
 	int error = check(fs, parent, name, new_parent, new_name, flags);
 
