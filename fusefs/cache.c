@@ -205,8 +205,8 @@ double cache_grant(struct fs *fs, struct inode *inode, const struct sight *told)
 	double left = KERNEL_S;
 
 	/* Another look than the one that is kept may have shown something older. */
-	if (!fs->cache.tracking || told != &inode->fresh || !inode->has_fresh || !inode->watched || inode_in_memory(inode) || inode->pending ||
-	    now >= inode->expires || !shard_tracking_holds(fs->cache.tracking, &inode->mark))
+	if (!fs->cache.tracking || told != &inode->fresh || !inode->has_fresh || !inode->watched ||
+	    inode_in_memory(inode) || inode->pending || now >= inode->expires || !shard_tracking_holds(fs->cache.tracking, &inode->mark))
 		return 0;
 	if (inode->expires != UINT64_MAX && (double)(inode->expires - now) / 1000 < left)
 		left = (double)(inode->expires - now) / 1000;

@@ -8,8 +8,8 @@
  * looked up decides. Attributes are what is kept (cache.h), what the listing knows
  * already, or had with one STRLEN (of a directory: TYPE) and PTTL a key, all at
  * once. They are kept as those of a look are, and granted for as long; where the
- * key is not watched they serve for FS_FRESH_MS. Where that does not tell (a key that is open, empty or
- * gone), an entry has none, and is looked up.
+ * key is not watched they serve for FS_FRESH_MS. Where that does not tell (a key
+ * that is open, empty or gone), an entry has none, and is looked up.
  */
 #ifndef FUSEFS_DIR_PLUS_H
 #define FUSEFS_DIR_PLUS_H
