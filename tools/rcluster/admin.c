@@ -199,3 +199,19 @@ bool admin_agreed(const struct view *view, void *ctx, char why[VIEW_WHY_SIZE])
 	(void)ctx;
 	return view_agree(view, why);
 }
+
+bool admin_settled(const struct view *view, void *ctx, char why[VIEW_WHY_SIZE])
+{
+	int first = -1;
+
+	(void)ctx;
+	for (int i = 0; i < (int)view->count; i++) {
+		if (!view_answers(&view->node[i]))
+			continue;
+		if (first >= 0 && !view_same(view, (unsigned)first, (unsigned)i, why))
+			return false;
+		if (first < 0)
+			first = i;
+	}
+	return true;
+}

@@ -82,4 +82,7 @@ bool admin_wait(struct admin *admin, admin_condition condition, void *ctx, unsig
 /* Conditions. All nodes that answer agree on nodes, roles and slots: view_agree(). */
 bool admin_agreed(const struct view *view, void *ctx, char why[VIEW_WHY_SIZE]);
 
+/* The same, whether others answer or not: what a move that was cut off has not told to all, gossip has brought to them. */
+bool admin_settled(const struct view *view, void *ctx, char why[VIEW_WHY_SIZE]);
+
 #endif

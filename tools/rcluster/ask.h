@@ -21,7 +21,10 @@ struct ask {
 	int argc;
 	const char *argv[ASK_WORDS];
 	const char *const *words; /* in place of argv where those are not enough */
+	const size_t *lens;       /* of argv or words; NULL: they are strings */
+	unsigned flags;           /* SHARD_ASKING, or 0 */
 	shard_reply *reply;       /* NULL where ERROR says why */
+	int code;                 /* enum shard_error */
 	char error[160];
 };
 

@@ -216,14 +216,40 @@ json_t *findings_json(const struct findings *findings, const struct view *view)
 	return all;
 }
 
-bool findings_none(const struct admin *admin)
+static bool matters(const struct finding *finding, const struct view *view)
+{
+	return (finding->kind != FINDING_SILENT && finding->kind != FINDING_FAILED) ||
+	       (finding->node >= 0 && view->node[finding->node].flags & SHARD_NODE_MASTER);
+}
+
+static bool none(const struct admin *admin, bool all)
 {
 	struct findings findings;
-	bool none;
+	size_t kept = 0, all_count;
 
 	findings_look(&findings, admin, false);
+	for (size_t i = 0; i < findings.count; i++) {
+		struct finding finding = findings.finding[i];
+
+		if (!all && !matters(&finding, &admin->view))
+			continue;
+		findings.finding[i] = findings.finding[kept];
+		findings.finding[kept++] = finding;
+	}
+	all_count = findings.count;
+	findings.count = kept;
 	findings_report(&findings, &admin->view);
-	none = !findings.count;
+	findings.count = all_count;
 	findings_finish(&findings);
-	return none;
+	return !kept;
+}
+
+bool findings_none(const struct admin *admin)
+{
+	return none(admin, true);
+}
+
+bool findings_movable(const struct admin *admin)
+{
+	return none(admin, false);
 }

@@ -54,4 +54,7 @@ json_t *findings_json(const struct findings *findings, const struct view *view);
  */
 bool findings_none(const struct admin *admin);
 
+/* The same of what keeps slots from being moved: a replica that is away does not. */
+bool findings_movable(const struct admin *admin);
+
 #endif

@@ -27,7 +27,12 @@ static const struct verb verbs[] = {
 	{"replicate", "make a node the replica of a master", verb_replicate},
 	{"failover", "make a replica the master in its master's place", verb_failover},
 	{"call", "send a command to all nodes", verb_call},
+	{"import", "move the keys of a server, a pool or a cluster into a cluster", verb_import},
+	{"backup", "write a snapshot of every master, and a manifest, into a directory", verb_backup},
+	{"restore", "put the keys of a backup into a cluster, whatever its layout", verb_restore},
 	{"set-timeout", "set cluster-node-timeout on all nodes", verb_set_timeout},
+	{"fix", "mend a cluster: half-moved slots, slots without an owner", verb_fix},
+	{"reshard", "move slots with their keys to a master", verb_reshard},
 	{"help", "explain a command", verb_help},
 };
 

@@ -37,5 +37,10 @@ int verb_replicate(int argc, char *argv[]);
 int verb_failover(int argc, char *argv[]);
 int verb_call(int argc, char *argv[]);
 int verb_set_timeout(int argc, char *argv[]);
+int verb_import(int argc, char *argv[]);
+int verb_backup(int argc, char *argv[]);
+int verb_restore(int argc, char *argv[]);
+int verb_fix(int argc, char *argv[]);
+int verb_reshard(int argc, char *argv[]);
 
 #endif

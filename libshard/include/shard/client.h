@@ -131,9 +131,11 @@ enum shard_call_flag {
 	SHARD_RETRY_NOREPLICAS = 1 << 6, /* NOREPLICAS is tried again up to the deadline, too */
 	SHARD_NO_DEADLINE = 1 << 7, /* blocking commands that wait for ever by their caller's wish */
 	SHARD_OWN_CONNECTION = 1 << 8, /* it waits behind nothing, and nothing behind it; never a replica's */
-	SHARD_RAW = 1 << 9          /* for who passes it on: what one server answers comes as it was sent
+	SHARD_RAW = 1 << 9,         /* for who passes it on: what one server answers comes as it was sent
 	                               (SHARD_REPLY_RAW), however it nests. Errors, and what is put together of
 	                               several answers, come as ever. Not with a sink. */
+	SHARD_ASKING = 1 << 10      /* with a node of the caller's choice: ASKING goes in front, so that a node which
+	                               imports the slot of the key answers */
 };
 
 /*
@@ -246,6 +248,26 @@ SHARD_API SHARD_MUST_CHECK int shard_refresh(shard_client *client, shard_callbac
 /* Called at the end of a tick in which the client's map changed (a refresh, MOVEDs); one watcher, NULL to end it. */
 SHARD_API void shard_client_on_topology(shard_client *client, void (*callback)(void *ctx, shard_topology *topology),
 					void *ctx);
+
+/* What has become of a server so far, and what it owes now. Counters begin with the client. */
+typedef struct shard_node_state {
+	const char *addr;        /* as in a result; lent until the callback returns */
+	unsigned connections;    /* that are up */
+	bool ejected;            /* of a pool */
+	uint64_t ejected_at;     /* us since the epoch, the last time; 0: never */
+	uint64_t ejections;
+	uint64_t closed;         /* connections that the server closed, ... */
+	uint64_t errors;         /* ... that failed or could not be had, ... */
+	uint64_t late;           /* ... on which no answer came in time */
+	uint64_t requests;       /* that were put in its queue, and their bytes */
+	uint64_t request_bytes;
+	size_t queued, queued_bytes; /* not written yet */
+	size_t sent, sent_bytes;     /* written and not answered */
+} shard_node_state;
+
+/* Calls back for every server that is known, in no order; seeds of a cluster are among them. */
+SHARD_API void shard_client_each_node(shard_client *client,
+				      void (*callback)(void *ctx, const shard_node_state *state), void *ctx);
 
 /* ---- the loop ---- */
 
