@@ -216,6 +216,9 @@ static void listed(struct move *move, struct job *job, const struct ask *ask)
 {
 	const struct move_task *task = job->task;
 
+	/* An empty list means nothing as long as the source does not say that it is migrating: keys may come yet. */
+	if (job->stage == STAGE_MIGRATING)
+		return;
 	if (!ask->reply || !keys_take_list(job, ask->reply)) {
 		move_fail(move, job, task->source, "CLUSTER GETKEYSINSLOT", ask->reply ? "not a list" : ask->error);
 		return;
@@ -247,9 +250,8 @@ static void was_set(struct job *job)
 	case STAGE_NODE_SOURCE:
 		job->stage = STAGE_NODE_OTHERS;
 		return;
-	case STAGE_MIGRATING: /* else the list behind it goes on */
-		if (job->list)
-			job->stage = STAGE_KEYS;
+	case STAGE_MIGRATING:
+		job->stage = job->list ? STAGE_KEYS : STAGE_AGAIN; /* the list is behind it already */
 		return;
 	default: /* NODE_OTHERS: see run_round() */
 		return;
