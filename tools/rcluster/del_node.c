@@ -6,6 +6,8 @@
 #include "admin.h"
 #include "ask.h"
 #include "cli.h"
+#include "move.h"
+#include "plan.h"
 #include "steps.h"
 #include "text.h"
 #include "verb.h"
@@ -75,6 +77,68 @@ static bool look_from_others(struct wish *wish)
 	return false;
 }
 
+/* A slot that is half-moved from it or to it would be lost sight of. */
+static bool is_settled(const struct wish *wish)
+{
+	const struct view *view = &wish->admin.view;
+
+	for (size_t i = 0; i < view->open_count; i++) {
+		if (view->open[i].node != (unsigned)self(wish) && view->open[i].peer != self(wish))
+			continue;
+		cli_error("%s: slot %u is half-moved: rcluster fix goes on with it", wish->addr, view->open[i].slot);
+		return false;
+	}
+	return true;
+}
+
+/* Each slot goes to the master that has the fewest by then. False: there is none. */
+static bool plan_drain(struct plan *plan, const struct view *view, int node)
+{
+	unsigned *slots = allocate(view->count, sizeof(*slots));
+	int least = -1;
+
+	plan_init(plan);
+	for (size_t i = 0; i < view->count; i++)
+		slots[i] = view->node[i].slots;
+	for (unsigned slot = 0; slot < SHARD_SLOTS; slot++) {
+		if (view->owner[slot] != node)
+			continue;
+		least = -1;
+		for (size_t i = 0; i < view->count; i++)
+			if (view_is_master(&view->node[i]) && (int)i != node && (least < 0 || slots[i] < slots[least]))
+				least = (int)i;
+		if (least < 0)
+			break;
+		plan->target[slot] = (int16_t)least;
+		slots[least]++;
+	}
+	free(slots);
+	return least >= 0;
+}
+
+static bool drain(struct wish *wish)
+{
+	const struct move_options how = {.yes = wish->admin.yes};
+	struct admin *admin = &wish->admin;
+	struct plan *plan = allocate(1, sizeof(*plan));
+	struct move_totals totals = {0};
+	struct move_task *task;
+	size_t count;
+	bool ok = plan_drain(plan, &admin->view, self(wish));
+
+	if (!ok) {
+		cli_error("%s: no other master answers that could take its slots", wish->addr);
+	} else {
+		task = plan_tasks(plan, &admin->view, &count);
+		ok = move_run(admin, task, count, &how, &totals);
+		free(task);
+		printf("%zu slots with %llu keys moved away from %s\n", totals.slots, totals.keys, wish->addr);
+		fflush(stdout);
+	}
+	free(plan);
+	return ok;
+}
+
 static bool is_slotless(struct wish *wish)
 {
 	const struct view_node *node = &wish->admin.view.node[self(wish)];
@@ -91,8 +155,7 @@ static bool is_slotless(struct wish *wish)
 		cli_error("%s: owns %u slots: --drain moves them to the other masters first", wish->addr, node->slots);
 		return false;
 	}
-	cli_error("%s: --drain: not there yet", wish->addr);
-	return false;
+	return drain(wish);
 }
 
 /* A replica cannot forget its master: it gets another one first. */
@@ -207,7 +270,7 @@ static bool delete(struct wish *wish, const char *word)
 	for (size_t i = 0; i < admin->view.count; i++)
 		all_answer = all_answer && ((int)i == self(wish) || view_answers(&admin->view.node[i]));
 	/* What a node that is away still knows it is told to others when it comes back. */
-	return is_slotless(wish) && move_replicas(wish) && take_out(wish) && all_answer;
+	return is_settled(wish) && is_slotless(wish) && move_replicas(wish) && take_out(wish) && all_answer;
 }
 
 int verb_del_node(int argc, char *argv[])

@@ -152,40 +152,58 @@ static void on_payload(void *ctx, const shard_result *result)
 		payload->reply = shard_reply_copy(result->reply);
 }
 
-static void call_binary(const struct admin *admin, const char *addr, const shard_args *args, struct payload *payload)
+static void call_binary(shard_client *client, const char *addr, unsigned timeout_ms, const shard_args *args,
+			struct payload *payload)
 {
-	const shard_call how = {.flags = SHARD_ONCE, .timeout_ms = admin->timeout_ms, .node = addr};
+	const shard_call how = {.flags = SHARD_ONCE, .timeout_ms = timeout_ms, .node = addr};
 
 	*payload = (struct payload){0};
-	payload->error = shard_submit(admin->client, args->argc, args->argv, args->argvlen, &how, on_payload, payload,
-				      NULL);
+	payload->error =
+		shard_submit(client, args->argc, args->argv, args->argvlen, &how, on_payload, payload, NULL);
 	if (payload->error)
 		snprintf(payload->message, sizeof(payload->message), "%s", shard_strerror(payload->error));
 	else
-		shard_client_run(admin->client);
+		shard_client_run(client);
+}
+
+bool steps_take_functions(shard_client *client, const char *from, unsigned timeout_ms, shard_reply **functions)
+{
+	const shard_args dump = {2, (const char *[]){"FUNCTION", "DUMP"}, NULL};
+	struct payload payload;
+	bool known;
+
+	call_binary(client, from, timeout_ms, &dump, &payload);
+	known = !payload.error || !strstr(payload.message, "unknown command");
+	if (known && payload.error)
+		cli_error("%s: FUNCTION DUMP: %s", from, payload.message);
+	*functions = payload.reply && payload.reply->type == SHARD_REPLY_STRING ? payload.reply : NULL;
+	if (!*functions)
+		shard_reply_free(payload.reply);
+	return !known || !payload.error;
+}
+
+bool steps_give_functions(const struct admin *admin, const char *to, const shard_reply *functions)
+{
+	const char *argv[] = {"FUNCTION", "RESTORE", functions->str, "REPLACE"};
+	const size_t len[] = {8, 7, functions->len, 7};
+	struct payload answer;
+
+	call_binary(admin->client, to, admin->timeout_ms, &(shard_args){4, argv, len}, &answer);
+	if (answer.error)
+		cli_error("%s: FUNCTION RESTORE: %s", to, answer.message);
+	shard_reply_free(answer.reply);
+	return !answer.error;
 }
 
 bool steps_copy_functions(const struct admin *admin, const char *from, const char *to)
 {
-	const shard_args dump = {2, (const char *[]){"FUNCTION", "DUMP"}, NULL};
-	struct payload payload, answer = {0};
-	bool known;
+	shard_reply *functions = NULL;
+	bool ok = steps_take_functions(admin->client, from, admin->timeout_ms, &functions);
 
-	call_binary(admin, from, &dump, &payload);
-	known = !payload.error || !strstr(payload.message, "unknown command");
-	if (known && payload.error)
-		cli_error("%s: FUNCTION DUMP: %s", from, payload.message);
-	if (payload.reply && payload.reply->type == SHARD_REPLY_STRING) {
-		const char *argv[] = {"FUNCTION", "RESTORE", payload.reply->str, "REPLACE"};
-		const size_t len[] = {8, 7, payload.reply->len, 7};
-
-		call_binary(admin, to, &(shard_args){4, argv, len}, &answer);
-		if (answer.error)
-			cli_error("%s: FUNCTION RESTORE: %s", to, answer.message);
-	}
-	shard_reply_free(payload.reply);
-	shard_reply_free(answer.reply);
-	return !known || (!payload.error && !answer.error);
+	if (ok && functions)
+		ok = steps_give_functions(admin, to, functions);
+	shard_reply_free(functions);
+	return ok;
 }
 
 /* ---- addresses ---- */

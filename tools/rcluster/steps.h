@@ -36,6 +36,13 @@ bool steps_replicate(struct admin *admin, int node, int master, unsigned wait_ms
 /* Gives the node at TO the functions of the one at FROM; servers that know of none have none to copy. */
 bool steps_copy_functions(const struct admin *admin, const char *from, const char *to);
 
+/*
+ * The two halves of it. *FUNCTIONS, for shard_reply_free(): NULL where the
+ * server at FROM knows of none.
+ */
+bool steps_take_functions(shard_client *client, const char *from, unsigned timeout_ms, shard_reply **functions);
+bool steps_give_functions(const struct admin *admin, const char *to, const shard_reply *functions);
+
 /* The IP address of the host of ADDRESS ("host:port"), and its port. */
 bool steps_resolve(const char *address, char *ip, size_t ip_size, unsigned *port);
 
