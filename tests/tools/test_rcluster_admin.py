@@ -377,10 +377,10 @@ class Reshard(AdminCase):
             err = self.error(FAILED, "rcluster", "reshard", "--from", shared, "--to", b.addr, "--slots", "1", "--yes")
             self.assertIn("give more of it", err)
 
-    def talk(self, *lines):
+    def talk(self, *lines, more=()):
         """rcluster reshard on a terminal, given LINES; (status, what was shown)."""
         master, slave = pty.openpty()
-        process = self.start("rcluster", "reshard", self.address, stdin=slave, stdout=slave, stderr=slave)
+        process = self.start("rcluster", "reshard", self.address, *more, stdin=slave, stdout=slave, stderr=slave)
         os.close(slave)
         os.write(master, "".join(line + "\n" for line in lines).encode() + b"\x04")
         shown = b""
@@ -408,6 +408,16 @@ class Reshard(AdminCase):
         self.assertEqual(status, FAILED, shown)
         self.assertEqual(slots(b), before + 7)
         self.has_all(keys)
+
+    def test_a_terminal_sees_how_far_it_is(self):
+        self.fill(420, 1500)
+        source = self.owner(420)
+        plan = os.path.join(self.runtime.path, "plan")
+        with open(plan, "w", encoding="ascii") as file:
+            file.write(f"420 {source.addr} {self.another(source).addr}\n")
+        status, shown = self.talk(more=["--plan", plan, "--yes", "--max-keys/s", "700"])
+        self.assertEqual(status, OK, shown)
+        self.assertRegex(shown, r"\[#+ *\] \d+ keys, \d+/s, \d+%, \d+:\d\d left")
 
     def test_the_end_of_input_ends_the_questions(self):
         status, shown = self.talk()
