@@ -296,6 +296,26 @@ class Fix(AdminCase):
         self.has_all(keys)
         self.agrees()
 
+    def test_a_lost_master_gives_its_slots_only_where_that_is_asked_for(self):
+        with Cluster(3, 0, conf=["cluster-node-timeout 1000"]) as cluster:
+            first, second, lost = cluster.servers
+            with first.connect() as conn:
+                keys = [k for k in (f"k{i}" for i in range(300)) if slot(k) < 5461]
+                conn.pipeline([("SET", k, k) for k in keys])
+            lost.kill()
+            wait_until(lambda: b" master,fail " in first.call("CLUSTER", "NODES"), 20, "it is marked as failed")
+            err = self.error(FAILED, "rcluster", "fix", first.addr, "--yes")
+            self.assertIn(f"{lost.addr}, which has 5462 slots, does not answer", err)
+            result = self.check(NO, "rcluster", "fix", first.addr, "--yes", "--fix-with-unreachable-masters")
+            self.assertEqual(len(result.err.splitlines()), 1, result.err)  # it still does not answer
+            wait_until(lambda: b"cluster_state:ok" in first.call("CLUSTER", "INFO"), 20, "the cluster is ok")
+            self.assertEqual(first.call("DBSIZE"), len(keys))
+            covered = sum(last - begin + 1 for (begin, last), (port, _) in cluster.view(first).items() if port != lost.port)
+            self.assertEqual(covered, 16384)
+            lost.start()
+            wait_until(lambda: self.run_tool("rcluster", "check", first.addr).status == OK, 20, "it has come back, without slots")
+            self.assertEqual(first.call("DBSIZE"), len(keys))
+
     def test_without_an_answer_nothing_is_done(self):
         number = 340
         source = self.owner(number)
