@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A move from the inside: what move.c, move_keys.c and move_same.c share.
+ * A move from the inside: what move.c, move_step.c, move_keys.c and move_same.c share.
  */
 #ifndef RCLUSTER_MOVE_JOB_H
 #define RCLUSTER_MOVE_JOB_H
@@ -77,6 +77,14 @@ const struct view_node *move_node(const struct move *move, int node);
 
 /* "WHAT (NODE, slot N): WHY", and nothing new is begun. */
 void move_fail(struct move *move, struct job *job, int node, const char *what, const char *why);
+
+/* ---- move_step.c ---- */
+
+/* What a job asks in its stage, for this round. */
+void step_ask(struct move *move, size_t job);
+
+/* All answers of the round: each job gets its next stage. */
+void step_answers(struct move *move);
 
 /* ---- move_keys.c ---- */
 
