@@ -296,6 +296,26 @@ class Fix(AdminCase):
         self.has_all(keys)
         self.agrees()
 
+    def test_a_lost_master_gives_its_slots_only_where_that_is_asked_for(self):
+        with Cluster(3, 0, conf=["cluster-node-timeout 1000"]) as cluster:
+            first, second, lost = cluster.servers
+            with first.connect() as conn:
+                keys = [k for k in (f"k{i}" for i in range(300)) if slot(k) < 5461]
+                conn.pipeline([("SET", k, k) for k in keys])
+            lost.kill()
+            wait_until(lambda: b" master,fail " in first.call("CLUSTER", "NODES"), 20, "it is marked as failed")
+            err = self.error(FAILED, "rcluster", "fix", first.addr, "--yes")
+            self.assertIn(f"{lost.addr}, which has 5462 slots, does not answer", err)
+            result = self.check(NO, "rcluster", "fix", first.addr, "--yes", "--fix-with-unreachable-masters")
+            self.assertEqual(len(result.err.splitlines()), 1, result.err)  # it still does not answer
+            wait_until(lambda: b"cluster_state:ok" in first.call("CLUSTER", "INFO"), 20, "the cluster is ok")
+            self.assertEqual(first.call("DBSIZE"), len(keys))
+            covered = sum(last - begin + 1 for (begin, last), (port, _) in cluster.view(first).items() if port != lost.port)
+            self.assertEqual(covered, 16384)
+            lost.start()
+            wait_until(lambda: self.run_tool("rcluster", "check", first.addr).status == OK, 20, "it has come back, without slots")
+            self.assertEqual(first.call("DBSIZE"), len(keys))
+
     def test_without_an_answer_nothing_is_done(self):
         number = 340
         source = self.owner(number)
@@ -377,10 +397,10 @@ class Reshard(AdminCase):
             err = self.error(FAILED, "rcluster", "reshard", "--from", shared, "--to", b.addr, "--slots", "1", "--yes")
             self.assertIn("give more of it", err)
 
-    def talk(self, *lines):
+    def talk(self, *lines, more=()):
         """rcluster reshard on a terminal, given LINES; (status, what was shown)."""
         master, slave = pty.openpty()
-        process = self.start("rcluster", "reshard", self.address, stdin=slave, stdout=slave, stderr=slave)
+        process = self.start("rcluster", "reshard", self.address, *more, stdin=slave, stdout=slave, stderr=slave)
         os.close(slave)
         os.write(master, "".join(line + "\n" for line in lines).encode() + b"\x04")
         shown = b""
@@ -408,6 +428,16 @@ class Reshard(AdminCase):
         self.assertEqual(status, FAILED, shown)
         self.assertEqual(slots(b), before + 7)
         self.has_all(keys)
+
+    def test_a_terminal_sees_how_far_it_is(self):
+        self.fill(420, 1500)
+        source = self.owner(420)
+        plan = os.path.join(self.runtime.path, "plan")
+        with open(plan, "w", encoding="ascii") as file:
+            file.write(f"420 {source.addr} {self.another(source).addr}\n")
+        status, shown = self.talk(more=["--plan", plan, "--yes", "--max-keys/s", "700"])
+        self.assertEqual(status, OK, shown)
+        self.assertRegex(shown, r"\[#+ *\] \d+ keys, \d+/s, \d+%, \d+:\d\d left")
 
     def test_the_end_of_input_ends_the_questions(self):
         status, shown = self.talk()
@@ -462,6 +492,25 @@ class Reshard(AdminCase):
             self.check(OK, "rcluster", *command[:-3], "--slots", "1", "--yes")
             self.has_all(keys)
             self.agrees()
+
+    def test_a_cluster_that_is_down_for_a_moment_ends_nothing(self):
+        with Cluster(3, 0) as cluster:
+            source, target, third = cluster.servers
+            keys = [k for k in (f"k{i}" for i in range(6000)) if slot(k) < 1000]
+            with source.connect() as conn:
+                conn.pipeline([("SET", k, k) for k in keys])
+            process = self.start("rcluster", "reshard", source.addr, "--from", source.addr, "--to", target.addr,
+                                 "--slots", "1000", "--yes", "--max-keys/s", "150", "--timeout", "1000")
+            wait_until(lambda: target.call("DBSIZE"), 20, "keys move")
+            third.pause()
+            try:
+                wait_until(lambda: source.info("server") and b"cluster_state:fail" in source.call("CLUSTER", "INFO"), 20, "it is down")
+            finally:
+                third.resume()
+            out, err = process.communicate(timeout=90)
+            self.assertEqual(process.returncode, OK, err)
+            self.assertEqual((source.call("DBSIZE"), target.call("DBSIZE")), (0, len(keys)))
+            self.check(OK, "rcluster", "check", source.addr)
 
     def test_clients_go_on_meanwhile(self):
         keys = self.fill_all(3000)

@@ -116,7 +116,8 @@ static bool resume(struct apply *apply)
 	if (ok && count && apply->dry_run) {
 		cli_error("%zu slots are half moved; they would be finished first: see rcluster fix", count);
 	} else if (ok && count) {
-		half_print(&admin->view, task, count);
+		if (!apply->json)
+			half_print(&admin->view, task, count);
 		ok = question_yes(admin->yes, "Finish these half-moved slots?") &&
 		     half_run(admin, task, count, &apply->move);
 	}

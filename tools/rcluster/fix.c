@@ -302,7 +302,8 @@ static int fix(struct wish *wish)
 			findings_report(&findings, &admin->view);
 			status = findings.count ? CLI_NO : CLI_OK;
 			if (!findings.count)
-				printf(count || orphans->count ? "ok: mended; all nodes agree\n" : "ok: nothing is to be mended\n");
+				puts(count || orphans->count ? "ok: mended; all nodes agree"
+							     : "ok: nothing is to be mended");
 		}
 	}
 	findings_finish(&findings);

@@ -191,6 +191,8 @@ bool half_run(struct admin *admin, const struct move_task task[], size_t count, 
 			if (done[i] || taken[rest[i].slot])
 				continue;
 			ok = rest[i].source >= 0 && rest[i].target >= 0;
+			if (!ok)
+				cli_error("slot %u: a node that has to do with its move has left the cluster", rest[i].slot);
 			taken[rest[i].slot] = done[i] = true;
 			now[n++] = rest[i];
 			left--;

@@ -15,9 +15,9 @@
 #include "wait.h"
 
 #define BATCH 50      /* slots that are opened together, per pair of nodes */
-#define LIST "5000"   /* keys that are listed at once */
 #define VERIFY_MS 15000
 #define IDLE_MS 5
+#define HINDERED_MS 50
 
 const struct view_node *move_node(const struct move *move, int node)
 {
@@ -118,175 +118,6 @@ static void begin_more(struct move *move)
 	}
 }
 
-/* ---- a round: the questions ---- */
-
-static void ask_words(struct move *move, size_t job, int node, const char *const words[], int count)
-{
-	struct ask *ask = move_ask(move, job, node);
-
-	ask->argc = count;
-	memcpy(ask->argv, words, (size_t)count * sizeof(*words));
-}
-
-static void ask_list(struct move *move, size_t job)
-{
-	const char *words[] = {"CLUSTER", "GETKEYSINSLOT", move->job[job].slot, LIST};
-
-	ask_words(move, job, move->job[job].task->source, words, 4);
-}
-
-static void ask_set(struct move *move, size_t job, int node, const char *what, int peer)
-{
-	const char *words[] = {"CLUSTER", "SETSLOT", move->job[job].slot, what, peer < 0 ? NULL : move_node(move, peer)->id};
-
-	ask_words(move, job, node, words, peer < 0 ? 4 : 5);
-}
-
-static void ask_others(struct move *move, size_t job)
-{
-	const struct move_task *task = move->job[job].task;
-
-	for (size_t i = 0; i < move->admin->view.count; i++)
-		if (view_is_master(move_node(move, (int)i)) && (int)i != task->source && (int)i != task->target)
-			ask_set(move, job, (int)i, "NODE", task->target);
-}
-
-static void ask_keys(struct move *move, size_t index)
-{
-	struct job *job = &move->job[index];
-
-	if (move->failed || interrupted())
-		job->stage = STAGE_DROPPED;
-	else if (keys_send(move, index) && job->next == job->list->len)
-		ask_list(move, index);
-}
-
-static void ask_for(struct move *move, size_t index)
-{
-	const struct move_task *task = move->job[index].task;
-
-	switch (move->job[index].stage) {
-	case STAGE_LIST:
-	case STAGE_AGAIN:
-		ask_list(move, index);
-		return;
-	case STAGE_LEAVE:
-	case STAGE_NODE_SOURCE:
-		ask_set(move, index, task->source, "NODE", task->target);
-		return;
-	case STAGE_IMPORTING:
-		if (task->kind == MOVE_OWNED)
-			ask_set(move, index, task->target, "IMPORTING", task->source);
-		else
-			ask_set(move, index, task->source, "IMPORTING", task->target);
-		return;
-	case STAGE_MIGRATING:
-		ask_set(move, index, task->source, "MIGRATING", task->target);
-		if (!move->job[index].list)
-			ask_list(move, index);
-		return;
-	case STAGE_KEYS:
-		ask_keys(move, index);
-		return;
-	case STAGE_STABLE:
-		ask_set(move, index, task->source, "STABLE", -1);
-		return;
-	case STAGE_NODE_TARGET:
-		ask_set(move, index, task->target, "NODE", task->target);
-		return;
-	case STAGE_NODE_OTHERS:
-		ask_others(move, index);
-		return;
-	default:
-		return;
-	}
-}
-
-/* ---- a round: the answers ---- */
-
-/* After the last key: a source that is no owner is made stable, or told, as it needs. */
-static enum stage after_keys(const struct job *job)
-{
-	return job->task->kind == MOVE_LEFTOVER ? STAGE_STABLE : STAGE_NODE_TARGET;
-}
-
-static void listed(struct move *move, struct job *job, const struct ask *ask)
-{
-	const struct move_task *task = job->task;
-
-	if (!ask->reply || !keys_take_list(job, ask->reply)) {
-		move_fail(move, job, task->source, "CLUSTER GETKEYSINSLOT", ask->reply ? "not a list" : ask->error);
-		return;
-	}
-	if (job->stage == STAGE_LIST && task->kind == MOVE_OWNED)
-		job->stage = STAGE_IMPORTING;
-	else if (job->stage == STAGE_LIST && task->kind == MOVE_LEFTOVER)
-		job->stage = STAGE_LEAVE;
-	else
-		job->stage = job->list ? STAGE_KEYS : after_keys(job);
-}
-
-/* What follows a SETSLOT that was done. */
-static void was_set(struct job *job)
-{
-	switch (job->stage) {
-	case STAGE_LEAVE:
-		job->stage = job->list ? STAGE_IMPORTING : STAGE_STABLE;
-		return;
-	case STAGE_IMPORTING:
-		job->stage = job->task->kind == MOVE_OWNED ? STAGE_MIGRATING : STAGE_KEYS;
-		return;
-	case STAGE_STABLE:
-		job->stage = STAGE_NODE_TARGET;
-		return;
-	case STAGE_NODE_TARGET:
-		job->stage = job->task->kind == MOVE_LEFTOVER ? STAGE_NODE_OTHERS : STAGE_NODE_SOURCE;
-		return;
-	case STAGE_NODE_SOURCE:
-		job->stage = STAGE_NODE_OTHERS;
-		return;
-	case STAGE_MIGRATING: /* else the list behind it goes on */
-		if (job->list)
-			job->stage = STAGE_KEYS;
-		return;
-	default: /* NODE_OTHERS: see run_round() */
-		return;
-	}
-}
-
-/* A master that lost its last slot makes itself a replica of who got it: it knows all that it was to be told. */
-static bool is_demoted(const struct job *job, const struct ask *ask)
-{
-	return (job->stage == STAGE_NODE_SOURCE || job->stage == STAGE_DONE) && strstr(ask->error, "only with masters");
-}
-
-static void answered(struct move *move, struct job *job, const struct ask *ask)
-{
-	const char *what = ask->lens ? "MIGRATE" : ask->argv[1];
-
-	if (job->stage == STAGE_DROPPED)
-		return;
-	if (ask->lens)
-		keys_answered(move, job, ask);
-	else if (!strcmp(what, "GETKEYSINSLOT"))
-		listed(move, job, ask);
-	else if (!ask->reply && !is_demoted(job, ask))
-		move_fail(move, job, (int)ask->node, ask->argv[3], ask->error);
-	else
-		was_set(job);
-}
-
-static void take_answers(struct move *move)
-{
-	for (size_t i = 0; i < move->ask_count; i++) {
-		answered(move, &move->job[move->ask_job[i]], &move->ask[i]);
-		keys_free_ask(&move->ask[i]);
-	}
-	ask_finish(move->ask, move->ask_count);
-	move->ask_count = 0;
-	move->migrates = false;
-}
-
 /* ---- rounds ---- */
 
 static unsigned long long now_us(void)
@@ -376,7 +207,7 @@ static void run_round(struct move *move)
 
 	drop_unopened(move);
 	for (size_t i = 0; i < move->job_count; i++)
-		ask_for(move, i);
+		step_ask(move, i);
 	for (size_t i = 0; i < move->job_count; i++)
 		if (move->job[i].stage == STAGE_NODE_OTHERS)
 			move->job[i].stage = STAGE_DONE; /* unless an answer says otherwise */
@@ -390,11 +221,14 @@ static void run_round(struct move *move)
 	ask_all(move->admin->client, NULL, move->ask, move->ask_count, round_ms(move));
 	if (move->migrates)
 		keys_learn(move, now_us() - start);
-	take_answers(move);
+	step_answers(move);
 	settle(move);
 	survey(move);
 	sweep(move);
 	show(move);
+	if (move->hindered)
+		pause_ms(HINDERED_MS);
+	move->hindered = false;
 }
 
 static void run(struct move *move)

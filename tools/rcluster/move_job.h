@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A move from the inside: what move.c, move_keys.c and move_same.c share.
+ * A move from the inside: what move.c, move_step.c, move_keys.c and move_same.c share.
  */
 #ifndef RCLUSTER_MOVE_JOB_H
 #define RCLUSTER_MOVE_JOB_H
@@ -34,7 +34,8 @@ struct job {
 	long long *size;   /* of each, by MEMORY USAGE */
 	size_t next;       /* the first that was not sent yet */
 	bool busy;         /* a key was there on both sides */
-	unsigned tries;    /* after time-outs */
+	unsigned tries;    /* to settle keys on both sides */
+	int64_t since_ms;  /* when what passes by itself began to hinder it; 0: nothing does */
 };
 
 /* How quick a node's MIGRATE is. */
@@ -62,6 +63,7 @@ struct move {
 	size_t *ask_job;
 	size_t ask_count, ask_room;
 	bool migrates;        /* MIGRATE is among them */
+	bool hindered;        /* an answer was that it may be asked again */
 	struct move_totals *totals;
 	struct progress progress;
 	unsigned long long keys_whole; /* how many keys there are to move; 0: not known */
@@ -75,6 +77,14 @@ const struct view_node *move_node(const struct move *move, int node);
 
 /* "WHAT (NODE, slot N): WHY", and nothing new is begun. */
 void move_fail(struct move *move, struct job *job, int node, const char *what, const char *why);
+
+/* ---- move_step.c ---- */
+
+/* What a job asks in its stage, for this round. */
+void step_ask(struct move *move, size_t job);
+
+/* All answers of the round: each job gets its next stage. */
+void step_answers(struct move *move);
 
 /* ---- move_keys.c ---- */
 
