@@ -16,6 +16,7 @@ static void put_reply(struct out *out, const shard_reply *reply)
 		break;
 	case SHARD_REPLY_STATUS:
 	case SHARD_REPLY_STRING:
+	case SHARD_REPLY_RAW:
 		out_put(out, reply->str, reply->len);
 		break;
 	case SHARD_REPLY_INTEGER:

@@ -90,8 +90,10 @@ static struct credentials credentials_of(const shard_uri *uri, const shard_pool 
 
 	if (uri)
 		who = (struct credentials){uri->user, uri->password, uri->db};
-	if (pool && !who.password)
+	if (pool && !who.password) {
+		who.user = pool->redis_user;
 		who.password = pool->redis_auth;
+	}
 	if (pool && !who.db)
 		who.db = pool->redis_db;
 	return who;
@@ -181,7 +183,8 @@ static int check_options(const shard_options *options)
 	if ((!options->timeout_ms && !pool) || !options->connect_timeout_ms || !options->pause_ms)
 		return SHARD_EINVAL;
 	if (pool)
-		return pool->redis && pool->distribution != SHARD_RANDOM ? SHARD_OK : SHARD_EUNSUPPORTED;
+		return pool->redis && (pool->distribution != SHARD_RANDOM || options->any_server) ? SHARD_OK
+												      : SHARD_EUNSUPPORTED;
 	if (options->uri->scheme == SHARD_SCHEME_REDISS)
 		return SHARD_EUNSUPPORTED;
 	return options->uri->seed_count ? SHARD_OK : SHARD_EINVAL;
@@ -199,6 +202,7 @@ static void take_options(shard_client *client, const shard_options *options)
 	client->refresh_ms = options->refresh_ms;
 	client->pause_ms = options->pause_ms;
 	client->lazy = options->lazy && !pool;
+	client->fair = options->fair;
 	client->connections = pool ? pool->server_connections : 1;
 	client->address_map = options->address_map;
 	client->address_ctx = options->address_ctx;
@@ -229,6 +233,32 @@ static int create(shard_client **out, const shard_options *options)
 	return error;
 }
 
+/* A pool whose servers are where a cluster is to be looked for. */
+static int create_of_cluster(shard_client **out, const shard_options *options)
+{
+	const shard_pool *pool = options->pool;
+	shard_options of_cluster = *options;
+	shard_uri uri = {
+		.user = options->uri && options->uri->password ? options->uri->user : pool->redis_user,
+		.password = options->uri && options->uri->password ? options->uri->password : pool->redis_auth,
+		.seed_count = pool->server_count,
+	};
+	int error;
+
+	uri.seed = calloc(pool->server_count, sizeof(*uri.seed));
+	if (!uri.seed)
+		return SHARD_ENOMEM;
+	for (size_t i = 0; i < pool->server_count; i++)
+		uri.seed[i] = (shard_endpoint){(char *)pool->server[i].host, pool->server[i].port};
+	of_cluster.uri = &uri;
+	of_cluster.pool = NULL;
+	if (!of_cluster.timeout_ms)
+		of_cluster.timeout_ms = pool->timeout_ms ? pool->timeout_ms : UINT32_MAX;
+	error = create(out, &of_cluster);
+	free(uri.seed);
+	return error;
+}
+
 static int create_from_file(shard_client **out, const shard_options *options)
 {
 	shard_options with_pool = *options;
@@ -238,11 +268,12 @@ static int create_from_file(shard_client **out, const shard_options *options)
 	if (error)
 		return error;
 	with_pool.pool = shard_pool_find(file, options->uri->pool, NULL);
-	error = with_pool.pool ? create(out, &with_pool) : SHARD_EPOOL;
+	error = !with_pool.pool		? SHARD_EPOOL
+		: with_pool.pool->cluster ? create_of_cluster(out, &with_pool)
+					  : create(out, &with_pool);
 	shard_pool_file_free(file);
 	return error;
 }
-
 
 int shard_client_create(shard_client **out, const shard_options *options)
 {
@@ -251,7 +282,7 @@ int shard_client_create(shard_client **out, const shard_options *options)
 		return SHARD_EINVAL;
 	if (!options->pool && options->uri->scheme == SHARD_SCHEME_TWEMPROXY)
 		return create_from_file(out, options);
-	return create(out, options);
+	return options->pool && options->pool->cluster ? create_of_cluster(out, options) : create(out, options);
 }
 
 /* ---- ending ---- */
@@ -352,7 +383,7 @@ static void tick(shard_client *client, int timeout_ms)
 	if (!list_empty(&client->ended))
 		next = 0;
 	limit = timeout_ms < 0 || (next >= 0 && next < timeout_ms) ? next : timeout_ms;
-	if ((limit >= 0 && limit < AWAIT_LIMIT_MS) || !node_await(client))
+	if (client->fair || (limit >= 0 && limit < AWAIT_LIMIT_MS) || !node_await(client))
 		loop_tick(&client->loop, limit);
 	client->loop.in_tick = true;
 	map_tell(client);

@@ -148,6 +148,7 @@ int shard_submit_multi(shard_client *client, size_t count, const shard_args comm
 	req->slot = block.place.slot;
 	req->hash = block.place.hash;
 	req->replies = (uint32_t)count + 2;
+	req->item.raw = how && (how->flags & SHARD_RAW);
 	req->flags = (how ? how->flags & (SHARD_IDEMPOTENT | SHARD_ONCE | SHARD_RETRY_NOREPLICAS | SHARD_NO_DEADLINE) : 0) |
 		     (block.readonly ? REQ_READONLY : 0);
 	req->policy.safe = block.safe || (req->flags & SHARD_IDEMPOTENT);

@@ -130,6 +130,7 @@ static struct shard_request *make(const struct line *line, struct place place)
 	req->ctx = line->ctx;
 	req->slot = place.slot;
 	req->hash = place.hash;
+	req->item.raw = (flags & SHARD_RAW) && !req->stream;
 	request_traits(req, flags, line->command, line->argc, line->argv, line->argvlen);
 	if (line->handle)
 		*line->handle = req;
@@ -455,7 +456,7 @@ static bool remember(struct command_memo *memo, const shard_command *command, in
 }
 
 static int submit_plain(shard_client *client, int argc, const char *const argv[], const size_t argvlen[],
-			shard_callback callback, void *ctx, shard_request **handle)
+			bool raw, shard_callback callback, void *ctx, shard_request **handle)
 {
 	const struct command_memo *memo = &client->memo;
 	struct shard_request *req;
@@ -474,6 +475,7 @@ static int submit_plain(shard_client *client, int argc, const char *const argv[]
 	for (int i = 1; i < argc; i++)
 		at = resp_word_write(at, argv[i], argvlen[i]);
 	req->item.len = (size_t)(at - request_bytes(req));
+	req->item.raw = raw;
 	req->callback = callback;
 	req->ctx = ctx;
 	place = client_place(client, argv[1], argvlen[1]);
@@ -488,20 +490,29 @@ static int submit_plain(shard_client *client, int argc, const char *const argv[]
 	return SHARD_OK;
 }
 
+/* Whether there is nothing special about it. */
+static inline bool usual(const shard_call *how)
+{
+	return !how || (!(how->flags & ~(unsigned)SHARD_RAW) && !how->timeout_ms && !how->key && !how->node &&
+			!how->body && !how->sink);
+}
+
 int shard_submit(shard_client *client, int argc, const char *const argv[], const size_t argvlen[],
 		 const shard_call *how, shard_callback callback, void *ctx, shard_request **handle)
 {
 	const shard_command *command;
+	bool plainly;
 
 	if (client_forked(client))
 		return client_refusal(client);
 	if (argc < 1 || !argv || !callback)
 		return SHARD_EINVAL;
-	if (!how && argvlen && remembered(&client->memo, argc, argv[0], argvlen[0]))
-		return submit_plain(client, argc, argv, argvlen, callback, ctx, handle);
+	plainly = argvlen && usual(how);
+	if (plainly && remembered(&client->memo, argc, argv[0], argvlen[0]))
+		return submit_plain(client, argc, argv, argvlen, how != NULL && how->flags, callback, ctx, handle);
 	command = shard_command_find(argc, argv, argvlen);
-	if (!how && argvlen && remember(&client->memo, command, argc, argv[0], argvlen[0]))
-		return submit_plain(client, argc, argv, argvlen, callback, ctx, handle);
+	if (plainly && remember(&client->memo, command, argc, argv[0], argvlen[0]))
+		return submit_plain(client, argc, argv, argvlen, how != NULL && how->flags, callback, ctx, handle);
 	return submit_any(client, command, argc, argv, argvlen, how, callback, ctx, handle);
 }
 

@@ -19,6 +19,7 @@
 #define AWAIT_FIRST 8                /* chances to wait that pass before the first is taken: it costs two system calls, ... */
 #define AWAIT_LATER 100              /* ... and after a wait of ... */
 #define AWAIT_QUICK_US 300           /* ... more than this, which others may have had a use for */
+#define RAW_KEPT 65536               /* what is allocated for a raw reply and not given back after it */
 #define COPY_MAX 2048                /* items up to this are copied together, others are written from where they are */
 
 static const char asking[] = "*1\r\n$6\r\nASKING\r\n";
@@ -96,6 +97,9 @@ void conn_destroy(struct conn *conn)
 	arena_finish(&conn->arena);
 	free(conn->out);
 	free(conn->body);
+	free(conn->raw);
+	conn->raw = NULL; /* its reply's callback may be running */
+	conn->raw_room = 0;
 	if (conn->greeting) {
 		explicit_bzero(conn->greeting, conn->greeting_len);
 		free(conn->greeting);
@@ -286,7 +290,7 @@ static void add_stream(struct conn *conn, struct conn_item *item)
 	size_t at = stream->len ? stream->at : 0;
 
 	item->writing = true;
-	conn->sinks += stream->sinks;
+	conn->unparsed += stream->sinks;
 	if (stream->len) {
 		conn->bodies = true;
 		add_seg(conn, NULL, item->data, at);
@@ -315,6 +319,7 @@ static void fill(struct conn *conn)
 		    conn->out_len + COPY_MAX + sizeof(asking) > conn->out_room)
 			break;
 		item->sent = true;
+		conn->unparsed += item->raw;
 		if (item->asking) {
 			item->replies++;
 			copy_out(conn, asking, sizeof(asking) - 1);
@@ -509,8 +514,8 @@ static bool deliver(struct conn *conn, const shard_reply *reply)
 	last = --item->replies == 0;
 	if (last)
 		list_remove(&item->link);
-	if (conn->sinks && last)
-		conn->sinks -= item->stream && item->stream->sinks;
+	if (conn->unparsed && last)
+		conn->unparsed -= item->raw || (item->stream && item->stream->sinks);
 	conn->ops->reply(conn, item, reply, last);
 	if (conn->state == CONN_CLOSED)
 		return false;
@@ -577,15 +582,15 @@ static size_t feed_size(const redisReader *reader, size_t len)
 
 /* ---- strings for a sink ---- */
 
-/* Whether what comes next is the answer to an item that has one. */
-static bool sink_is_next(const struct conn *conn)
+/* The item whose last answer comes next; or NULL. */
+static const struct conn_item *next_item(const struct conn *conn)
 {
 	const struct conn_item *item;
 
 	if (conn->state != CONN_UP || list_empty(&conn->sent) || !reader_idle(conn->reader))
-		return false;
+		return NULL;
 	item = list_entry(conn->sent.next, struct conn_item, link);
-	return item->stream && item->stream->sinks && !item->asking && item->replies == 1;
+	return !item->asking && item->replies == 1 ? item : NULL;
 }
 
 /* Takes bytes until there is a line. Returns how many; 0: what is there cannot be one, of at most MAX bytes. */
@@ -669,14 +674,121 @@ static size_t sink_string(struct conn *conn, const char *data, size_t len)
 	return (conn->sinking ? end_string(conn) : begin_string(conn)) ? len : 0;
 }
 
+/* ---- replies as they came ---- */
+
+static bool keep_raw(struct conn *conn, const char *data, size_t len)
+{
+	size_t wanted = conn->raw_len + len;
+	char *grown;
+
+	if (wanted > conn->raw_room) {
+		/* Where a long string is on its way its end is known. */
+		wanted = conn->frame.at > 2 * wanted ? conn->frame.at : 2 * wanted;
+		grown = realloc(conn->raw, wanted);
+		if (!grown) {
+			conn_fail(conn, SHARD_ENOMEM, "no memory for the reply");
+			return false;
+		}
+		conn->raw = grown;
+		conn->raw_room = wanted;
+	}
+	memcpy(conn->raw + conn->raw_len, data, len);
+	conn->raw_len += len;
+	return true;
+}
+
+static void drop_raw(struct conn *conn)
+{
+	conn->raw_len = 0;
+	if (conn->raw_room <= RAW_KEPT)
+		return;
+	free(conn->raw);
+	conn->raw = NULL;
+	conn->raw_room = 0;
+}
+
+static bool deliver_raw(struct conn *conn, const char *data, size_t len)
+{
+	shard_reply reply = {.type = SHARD_REPLY_RAW, .len = len, .str = data};
+
+	return deliver(conn, &reply);
+}
+
+/* The reply has begun in what was kept. Returns the bytes that it took; 0: the connection is over. */
+static size_t go_on_raw(struct conn *conn, const char *data, size_t len)
+{
+	enum resp_frame_state state;
+	size_t rest;
+	bool alive;
+
+	if (!keep_raw(conn, data, len))
+		return 0;
+	state = resp_frame_scan(&conn->frame, conn->raw, conn->raw_len, BULK_MAX);
+	if (state == FRAME_MORE)
+		return len;
+	if (state == FRAME_BAD) {
+		conn_fail(conn, SHARD_EPROTOCOL, "what came is no reply");
+		return 0;
+	}
+	rest = conn->raw_len - conn->frame.at;
+	alive = deliver_raw(conn, conn->raw, conn->frame.at);
+	drop_raw(conn);
+	return alive ? len - rest : 0;
+}
+
+/* As go_on_raw(). */
+static size_t take_raw(struct conn *conn, const char *data, size_t len)
+{
+	if (conn->raw_len)
+		return go_on_raw(conn, data, len);
+	resp_frame_begin(&conn->frame);
+	switch (resp_frame_scan(&conn->frame, data, len, BULK_MAX)) {
+	case FRAME_WHOLE:
+		len = conn->frame.at;
+		return deliver_raw(conn, data, len) ? len : 0;
+	case FRAME_MORE:
+		return keep_raw(conn, data, len) ? len : 0;
+	default:
+		conn_fail(conn, SHARD_EPROTOCOL, "what came is no reply");
+		return 0;
+	}
+}
+
+/*
+ * What goes past the parser, to a sink or raw. Returns whether it did; *TAKEN: the bytes that it took, 0: the
+ * connection is over.
+ */
+static bool pass_on(struct conn *conn, const char *data, size_t len, size_t *taken)
+{
+	const struct conn_item *item;
+
+	/* A string of no bytes has its end to come, too. */
+	if (conn->sinking || conn->head_len) {
+		*taken = sink_string(conn, data, len);
+		return true;
+	}
+	if (conn->raw_len) {
+		*taken = take_raw(conn, data, len);
+		return true;
+	}
+	item = next_item(conn);
+	if (!item)
+		return false;
+	if (item->raw && *data != '-')
+		*taken = take_raw(conn, data, len);
+	else if (*data == '$' && item->stream && item->stream->sinks)
+		*taken = sink_string(conn, data, len);
+	else
+		return false;
+	return true;
+}
+
 static bool consume(struct conn *conn, char *data, size_t len)
 {
 	while (len) {
 		size_t n = 0;
 
-		/* A string of no bytes has its end to come, too. */
-		if (conn->sinks && (conn->sinking || conn->head_len || (*data == '$' && sink_is_next(conn)))) {
-			n = sink_string(conn, data, len);
+		if (conn->unparsed && pass_on(conn, data, len, &n)) {
 			if (!n)
 				return false;
 			data += n;

@@ -23,6 +23,7 @@
 #include "io/loop.h"
 #include "io/resolve.h"
 #include "io/transport.h"
+#include "pure/frame.h"
 
 struct conn;
 
@@ -42,6 +43,7 @@ struct conn_item {
 	struct conn_stream *stream; /* or NULL */
 	uint32_t replies; /* how many are still to come */
 	bool asking;      /* ASKING goes in front; its reply is dropped */
+	bool raw;         /* its last reply is not parsed, but where it is an error */
 	bool sent;
 	bool writing;
 };
@@ -119,7 +121,10 @@ struct conn {
 	struct arena arena;
 	redisReader *reader;
 
-	unsigned sinks;   /* items in `sent` with one */
+	unsigned unparsed; /* items in `sent` whose reply goes to a sink, or is raw */
+	struct resp_frame frame; /* of a raw reply that has not come whole: raw[0..raw_len-1] */
+	char *raw;
+	size_t raw_len, raw_room;
 	bool sinking;     /* a string is going there */
 	size_t sink_total, sink_at;
 	char head[24];    /* "$<length>\r\n" as far as it has come; behind the string its "\r\n" */

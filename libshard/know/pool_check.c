@@ -23,9 +23,18 @@ static void check_directives(struct pool_reader *reader, const struct pool_draft
 	if (!pool->server_connections)
 		pool_mistake(reader, draft, seen[POOL_SERVER_CONNECTIONS],
 			     "directive \"server_connections:\" cannot be 0; allowed: 1 to 2147483647");
-	if (seen[POOL_REDIS_AUTH] && !pool->redis && !draft->bad[POOL_REDIS])
+	if (seen[POOL_REDIS_AUTH] && !pool->redis && !pool->cluster && !draft->bad[POOL_REDIS])
 		pool_mistake(reader, draft, seen[POOL_REDIS_AUTH],
 			     "directive \"redis_auth:\" is only valid for a redis pool: write \"redis: true\" too");
+	if (pool->redis_user && !seen[POOL_REDIS_AUTH])
+		pool_mistake(reader, draft, seen[POOL_REDIS_USER],
+			     "directive \"redis_user:\" needs a password: write \"redis_auth:\" too");
+	if (pool->cluster && pool->redis_db)
+		pool_mistake(reader, draft, seen[POOL_REDIS_DB],
+			     "directive \"redis_db:\" is not for a cluster, which has one database: leave it out");
+	if (pool->cluster && seen[POOL_REDIS] && !pool->redis && !draft->bad[POOL_REDIS])
+		pool_mistake(reader, draft, seen[POOL_REDIS],
+			     "directive \"redis:\" is false, and a cluster is of redis servers: write \"redis: true\"");
 }
 
 static void check_list(struct pool_reader *reader, const struct pool_draft *draft)

@@ -137,13 +137,16 @@ static const struct directive directives[POOL_DIRECTIVES] = {
 	                               NUMBER " (0: no limit)"},
 	[POOL_REDIS]                = {"redis", set_bool, offsetof(shard_pool, redis), NULL},
 	[POOL_REDIS_AUTH]           = {"redis_auth", set_secret, offsetof(shard_pool, redis_auth), NULL},
+	[POOL_REDIS_USER]           = {"redis_user", set_secret, offsetof(shard_pool, redis_user), NULL},
 	[POOL_REDIS_DB]             = {"redis_db", set_number, offsetof(shard_pool, redis_db), NUMBER},
 	[POOL_PRECONNECT]           = {"preconnect", set_bool, offsetof(shard_pool, preconnect), NULL},
 	[POOL_AUTO_EJECT_HOSTS]     = {"auto_eject_hosts", set_bool, offsetof(shard_pool, auto_eject_hosts), NULL},
 	[POOL_TCPKEEPALIVE]         = {"tcpkeepalive", set_bool, offsetof(shard_pool, tcpkeepalive), NULL},
-	/* These two are unknown to nutcracker 0.5.0. */
+	/* These and redis_user are unknown to nutcracker 0.5.0. */
 	[POOL_REUSEPORT]            = {"reuseport", set_bool, offsetof(shard_pool, reuseport), NULL},
 	[POOL_EJECT_KEEPS_RING]     = {"eject_keeps_ring", set_bool, offsetof(shard_pool, eject_keeps_ring), NULL},
+	[POOL_CLUSTER]              = {"cluster", set_bool, offsetof(shard_pool, cluster), NULL},
+	[POOL_STRICT]               = {"strict", set_bool, offsetof(shard_pool, strict), NULL},
 	[POOL_SERVER_CONNECTIONS]   = {"server_connections", set_number, offsetof(shard_pool, server_connections),
 	                               "1 to 2147483647"},
 	[POOL_SERVER_RETRY_TIMEOUT] = {"server_retry_timeout", set_number, offsetof(shard_pool, server_retry_timeout),

@@ -126,6 +126,7 @@ static bool fill(struct pool_file *out, struct pool_reader *reader, const char *
 			copy_array(&reader->arena, draft->server, draft->pool.server_count, sizeof(*draft->server));
 		if (!draft->pool.server)
 			return false;
+		draft->pool.redis |= draft->pool.cluster;
 		out->pool[i] = draft->pool;
 	}
 	out->file.pool_count = reader->count;

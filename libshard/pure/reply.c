@@ -10,7 +10,7 @@
 static bool has_text(const shard_reply *reply)
 {
 	return reply->type == SHARD_REPLY_STATUS || reply->type == SHARD_REPLY_ERROR ||
-	       reply->type == SHARD_REPLY_STRING;
+	       reply->type == SHARD_REPLY_STRING || reply->type == SHARD_REPLY_RAW;
 }
 
 /* What a reply's own content takes behind its struct. */
@@ -31,7 +31,8 @@ static char *copy_to(shard_reply *to, const shard_reply *from, char *at)
 {
 	*to = *from;
 	if (has_text(from)) {
-		memcpy(at, from->str, from->len + 1);
+		memcpy(at, from->str, from->len);
+		at[from->len] = 0;
 		to->str = at;
 		return at + content_size(from);
 	}

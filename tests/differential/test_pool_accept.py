@@ -79,6 +79,9 @@ OURS = [
     pool("  distribution: rendezvous\n"),
     pool("  eject_keeps_ring: true\n"),
     pool("  reuseport: true\n"),
+    pool("  cluster: true\n"),
+    pool("  strict: true\n"),
+    pool("  redis: true\n  redis_user: u\n  redis_auth: p\n"),
 ]
 
 SERVERS = """127.0.0.1:6379:1 a b|127.0.0.1:6379:1  a|127.0.0.1:6379|127.0.0.1|127.0.0.1::1|127.0.0.1:6379:|

@@ -78,6 +78,7 @@ static void print_reply(const shard_reply *reply)
 	case SHARD_REPLY_STATUS:
 	case SHARD_REPLY_ERROR:
 	case SHARD_REPLY_STRING:
+	case SHARD_REPLY_RAW:
 		break;
 	}
 	fwrite(reply->str, 1, reply->len, stdout);

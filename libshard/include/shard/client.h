@@ -59,6 +59,10 @@ typedef struct shard_options {
 	unsigned pause_ms;           /* a node that owes answers and is silent this long makes the client look
 	                                at the map; default 1000 */
 	bool lazy;                   /* do not fetch the map first: ask a seed and follow MOVED (one-shot tools) */
+	bool fair;                   /* every tick looks at all descriptors: watches and timers are not late, as they
+	                                may be else (see shard_client_wait()) */
+	bool any_server;             /* a pool with `distribution: random` is served, too: each request goes to a
+	                                server of chance, whatever its keys */
 	shard_topology *topology;    /* what to believe at first (a reference is taken), or NULL */
 	shard_address_map address_map; /* or NULL */
 	void *address_ctx;
@@ -83,8 +87,8 @@ SHARD_API void shard_options_init(shard_options *options);
  * (SHARD_ECONNECT), unless its ejection will move them.
  *
  * Returns SHARD_OK, SHARD_EINVAL, SHARD_ENOMEM, SHARD_EUNSUPPORTED (a scheme
- * that this build does not speak; a pool with `redis: false` or `distribution:
- * random`), SHARD_EPOOL (of the file that the URI names: shard_pool_file_load()
+ * that this build does not speak; a pool with `redis: false`, or with `distribution:
+ * random` where any_server is not set), SHARD_EPOOL (of the file that the URI names: shard_pool_file_load()
  * tells why), or SHARD_ECONNECT (no descriptor is left: errno).
  */
 SHARD_API SHARD_MUST_CHECK int shard_client_create(shard_client **client, const shard_options *options);
@@ -127,7 +131,10 @@ enum shard_call_flag {
 	SHARD_RETRY_NOREPLICAS = 1 << 6, /* NOREPLICAS is tried again up to the deadline, too */
 	SHARD_NO_DEADLINE = 1 << 7, /* blocking commands that wait for ever by their caller's wish */
 	SHARD_OWN_CONNECTION = 1 << 8, /* it waits behind nothing, and nothing behind it; never a replica's */
-	SHARD_ASKING = 1 << 9       /* with a node of the caller's choice: ASKING goes in front, so that a node which
+	SHARD_RAW = 1 << 9,         /* for who passes it on: what one server answers comes as it was sent
+	                               (SHARD_REPLY_RAW), however it nests. Errors, and what is put together of
+	                               several answers, come as ever. Not with a sink. */
+	SHARD_ASKING = 1 << 10      /* with a node of the caller's choice: ASKING goes in front, so that a node which
 	                               imports the slot of the key answers */
 };
 

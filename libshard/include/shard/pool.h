@@ -44,12 +44,16 @@ typedef struct shard_pool {
 	unsigned client_connections; /* 0: no limit, the default */
 	bool redis;                  /* default false: memcached */
 	char *redis_auth;            /* NULL: none; wiped with the file */
+	char *redis_user;            /* ours: whose password it is; NULL: the default user's */
 	int redis_db;                /* default 0 */
 	bool preconnect;             /* these four: default false */
 	bool auto_eject_hosts;
 	bool tcpkeepalive;
 	bool reuseport;
 	bool eject_keeps_ring;          /* ours; default false: keys of an ejected server fail instead of moving */
+	bool cluster;                   /* ours; default false: the servers are nodes of a Redis Cluster, where to look for
+	                                   its map; hash, distribution, weights, ejection say nothing then */
+	bool strict;                    /* ours; default false: rproxy closes and answers where nutcracker does */
 	unsigned server_connections;    /* default 1 */
 	unsigned server_retry_timeout;  /* ms; default 30000 */
 	unsigned server_failure_limit;  /* default 2 */
@@ -65,7 +69,8 @@ typedef struct shard_pool_file {
 
 /*
  * Reads a nutcracker.yml: all that nutcracker 0.5.0 takes, and of our own
- * `hash: xxh3`, `distribution: jump` and `rendezvous`, `eject_keeps_ring`.
+ * `hash: xxh3`, `distribution: jump` and `rendezvous`, `eject_keeps_ring`,
+ * `cluster`, `strict`, `redis_user`.
  * Parsed by libyaml, which is loaded when the first file is.
  *
  * Out: *FILE, for shard_pool_file_free(). On failure *WHY (WHY may be NULL) is

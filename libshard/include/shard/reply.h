@@ -20,7 +20,8 @@ typedef enum shard_reply_type {
 	SHARD_REPLY_ERROR,   /* -ERR ...: str, len, without the '-' */
 	SHARD_REPLY_INTEGER, /* :n */
 	SHARD_REPLY_STRING,  /* bytes: str, len */
-	SHARD_REPLY_ARRAY    /* element[0..len-1] */
+	SHARD_REPLY_ARRAY,   /* element[0..len-1] */
+	SHARD_REPLY_RAW      /* with SHARD_RAW: str, len: one reply as the server sent it, no NUL behind it */
 } shard_reply_type;
 
 typedef struct shard_reply shard_reply;
@@ -28,7 +29,7 @@ struct shard_reply {
 	shard_reply_type type;
 	size_t len; /* bytes of str, or number of elements */
 	union {
-		const char *str; /* len bytes and a NUL behind them; the bytes may hold NULs too */
+		const char *str; /* len bytes and (but of RAW) a NUL behind them; the bytes may hold NULs too */
 		long long integer;
 		const shard_reply *element;
 	};
