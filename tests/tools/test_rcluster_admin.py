@@ -463,6 +463,25 @@ class Reshard(AdminCase):
             self.has_all(keys)
             self.agrees()
 
+    def test_a_cluster_that_is_down_for_a_moment_ends_nothing(self):
+        with Cluster(3, 0) as cluster:
+            source, target, third = cluster.servers
+            keys = [k for k in (f"k{i}" for i in range(6000)) if slot(k) < 1000]
+            with source.connect() as conn:
+                conn.pipeline([("SET", k, k) for k in keys])
+            process = self.start("rcluster", "reshard", source.addr, "--from", source.addr, "--to", target.addr,
+                                 "--slots", "1000", "--yes", "--max-keys/s", "150", "--timeout", "1000")
+            wait_until(lambda: target.call("DBSIZE"), 20, "keys move")
+            third.pause()
+            try:
+                wait_until(lambda: source.info("server") and b"cluster_state:fail" in source.call("CLUSTER", "INFO"), 20, "it is down")
+            finally:
+                third.resume()
+            out, err = process.communicate(timeout=90)
+            self.assertEqual(process.returncode, OK, err)
+            self.assertEqual((source.call("DBSIZE"), target.call("DBSIZE")), (0, len(keys)))
+            self.check(OK, "rcluster", "check", source.addr)
+
     def test_clients_go_on_meanwhile(self):
         keys = self.fill_all(3000)
         source, target = self.cluster.masters()[:2]
@@ -618,6 +637,7 @@ class WithRedisCli(AdminCase):
             process.communicate()
         self.assertIn("[WARNING]", redis_cli("check", self.address, status=None))
         redis_cli("fix", self.address, input="yes\n" * 10, status=None)
+        wait_until(lambda: self.run_tool("rcluster", "check", self.address).status == OK, 15, "gossip has told all")
         self.has_all(keys)
         self.agrees()
 

@@ -18,6 +18,8 @@
 #define LIST "5000"   /* keys that are listed at once */
 #define VERIFY_MS 15000
 #define IDLE_MS 5
+#define HINDERED_MS 50
+#define PASSING_MS 20000 /* longer than a failover with the usual node-timeout */
 
 const struct view_node *move_node(const struct move *move, int node)
 {
@@ -214,6 +216,9 @@ static void listed(struct move *move, struct job *job, const struct ask *ask)
 {
 	const struct move_task *task = job->task;
 
+	/* An empty list means nothing as long as the source does not say that it is migrating: keys may come yet. */
+	if (job->stage == STAGE_MIGRATING)
+		return;
 	if (!ask->reply || !keys_take_list(job, ask->reply)) {
 		move_fail(move, job, task->source, "CLUSTER GETKEYSINSLOT", ask->reply ? "not a list" : ask->error);
 		return;
@@ -245,9 +250,8 @@ static void was_set(struct job *job)
 	case STAGE_NODE_SOURCE:
 		job->stage = STAGE_NODE_OTHERS;
 		return;
-	case STAGE_MIGRATING: /* else the list behind it goes on */
-		if (job->list)
-			job->stage = STAGE_KEYS;
+	case STAGE_MIGRATING:
+		job->stage = job->list ? STAGE_KEYS : STAGE_AGAIN; /* the list is behind it already */
 		return;
 	default: /* NODE_OTHERS: see run_round() */
 		return;
@@ -260,11 +264,41 @@ static bool is_demoted(const struct job *job, const struct ask *ask)
 	return (job->stage == STAGE_NODE_SOURCE || job->stage == STAGE_DONE) && strstr(ask->error, "only with masters");
 }
 
+/* A cluster that is down for a moment, a node that restarts, an answer that was lost. */
+static bool is_passing(const struct ask *ask)
+{
+	static const char *const words[] = {"IOERR", "TRYAGAIN", "LOADING", "REDIRECT", "CLUSTERDOWN", "BUSY "};
+
+	if (ask->code != SHARD_ESERVER)
+		return ask->code == SHARD_ECONNECT || ask->code == SHARD_ETIMEDOUT || ask->code == SHARD_EUNKNOWN;
+	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
+		if (strstr(ask->error, words[i]))
+			return true;
+	return false;
+}
+
+/* Whether the question is to be asked again: all of them may be, for keys are listed anew after a MIGRATE. */
+static bool try_again(struct move *move, struct job *job, const struct ask *ask)
+{
+	if (ask->reply || !is_passing(ask) || move->failed || interrupted())
+		return false;
+	if (!job->since_ms)
+		job->since_ms = now_ms();
+	if (now_ms() - job->since_ms > PASSING_MS)
+		return false;
+	move->hindered = true;
+	if (job->stage == STAGE_DONE)
+		job->stage = STAGE_NODE_OTHERS;
+	else if (job->stage == STAGE_KEYS)
+		job->stage = STAGE_AGAIN;
+	return true;
+}
+
 static void answered(struct move *move, struct job *job, const struct ask *ask)
 {
 	const char *what = ask->lens ? "MIGRATE" : ask->argv[1];
 
-	if (job->stage == STAGE_DROPPED)
+	if (job->stage == STAGE_DROPPED || try_again(move, job, ask))
 		return;
 	if (ask->lens)
 		keys_answered(move, job, ask);
@@ -395,6 +429,9 @@ static void run_round(struct move *move)
 	survey(move);
 	sweep(move);
 	show(move);
+	if (move->hindered)
+		pause_ms(HINDERED_MS);
+	move->hindered = false;
 }
 
 static void run(struct move *move)

@@ -34,7 +34,8 @@ struct job {
 	long long *size;   /* of each, by MEMORY USAGE */
 	size_t next;       /* the first that was not sent yet */
 	bool busy;         /* a key was there on both sides */
-	unsigned tries;    /* after time-outs */
+	unsigned tries;    /* to settle keys on both sides */
+	int64_t since_ms;  /* when what passes by itself began to hinder it; 0: nothing does */
 };
 
 /* How quick a node's MIGRATE is. */
@@ -62,6 +63,7 @@ struct move {
 	size_t *ask_job;
 	size_t ask_count, ask_room;
 	bool migrates;        /* MIGRATE is among them */
+	bool hindered;        /* an answer was that it may be asked again */
 	struct move_totals *totals;
 	struct progress progress;
 	unsigned long long keys_whole; /* how many keys there are to move; 0: not known */

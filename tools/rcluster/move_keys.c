@@ -260,23 +260,15 @@ void keys_free_ask(struct ask *ask)
 		free((void *)ask->words);
 }
 
-static bool is_passing(const char *error)
-{
-	static const char *const passing[] = {"IOERR", "TRYAGAIN", "LOADING", "REDIRECT", "CLUSTERDOWN"};
-
-	for (size_t i = 0; i < sizeof(passing) / sizeof(*passing); i++)
-		if (strstr(error, passing[i]))
-			return true;
-	return false;
-}
-
 void keys_answered(struct move *move, struct job *job, const struct ask *ask)
 {
-	if (ask->reply) /* OK or NOKEY */
+	if (ask->reply) { /* OK or NOKEY */
+		job->since_ms = 0;
 		return;
+	}
 	if (ask->code == SHARD_ESERVER && strstr(ask->error, "BUSYKEY") && ++job->tries <= TRIES)
 		job->busy = true;
-	else if (ask->code != SHARD_ESERVER || !is_passing(ask->error) || ++job->tries > TRIES)
+	else
 		move_fail(move, job, job->task->source, "MIGRATE", ask->error);
 	if (job->stage != STAGE_DROPPED)
 		job->stage = STAGE_AGAIN;
