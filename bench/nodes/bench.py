@@ -29,8 +29,12 @@ def timed(argv, env):
     return time.monotonic() - start
 
 
-def linked(servers):
-    return all(s.call("ROLE")[0] == b"master" or s.call("ROLE")[3] == b"connected" for s in servers)
+def is_whole(servers):
+    """Whether every node takes commands, and every replica is linked."""
+    return all(
+        b"cluster_state:ok" in s.call("CLUSTER", "INFO") and (s.call("ROLE")[0] == b"master" or s.call("ROLE")[3] == b"connected")
+        for s in servers
+    )
 
 
 class Six:
@@ -45,12 +49,12 @@ class Six:
             server.close()
 
     def make(self, *argv):
-        """Seconds of the command, and until all replicas are linked."""
+        """Seconds of the command, and until the cluster is whole."""
         for server in self.servers:
             server.call("CLUSTER", "RESET", "HARD")
         start = time.monotonic()
         wall = timed([*argv, *(s.addr for s in self.servers)], self.env)
-        wait_until(lambda: linked(self.servers), 30, "all replicas are linked", 0.01)
+        wait_until(lambda: is_whole(self.servers), 30, "the cluster is whole", 0.01)
         return {"wall": wall, "whole": time.monotonic() - start}
 
 
@@ -65,10 +69,10 @@ def bench_create(context):
             got = interleave(context, sides, min(context.rounds, 5))
         finally:
             six.close()
-    yield Row("create, 3 masters, 3 replicas", "s", got.median("shard", "wall"), CREATE, got.median("cli", "wall"),
-              "ratio", 1.0)  # fmt: skip
-    yield Row("the same until every replica is linked", "s", got.median("shard", "whole"), CREATE,
-              got.median("cli", "whole"))  # fmt: skip
+    yield Row("create, 3 masters, 3 replicas, until it takes writes", "s", got.median("shard", "whole"), CREATE,
+              got.median("cli", "whole"), "ratio", 1.0)  # fmt: skip
+    yield Row("the command alone; redis-cli's returns before", "s", got.median("shard", "wall"), CREATE,
+              got.median("cli", "wall"))  # fmt: skip
 
 
 def bench_up(context):

@@ -159,6 +159,31 @@ static size_t pair(const struct form *form, size_t node, const bool outside[], s
 	return count;
 }
 
+int form_announce(struct form *form, char why[FORM_WHY_SIZE])
+{
+	struct ask *ask = allocate(form->count, sizeof(*ask));
+	char(*port)[8] = allocate(form->count, sizeof(*port));
+	int failed = -1;
+
+	for (size_t peer = 0; peer < form->count; peer++)
+		snprintf(port[peer], sizeof(*port), "%u", form->node[peer].port);
+	for (size_t i = 0; i < form->count && failed < 0; i++) {
+		size_t count = 0;
+
+		for (size_t peer = 0; peer < form->count; peer++)
+			if (peer != i)
+				ask[count++] = (struct ask){
+					.node = (unsigned)i,
+					.to = form->node[i].addr,
+					.argc = 4,
+					.argv = {"CLUSTER", "MEET", form->node[peer].host, port[peer]}};
+		failed = ask_form(form, ask, count, "CLUSTER MEET", why);
+	}
+	free(port);
+	free(ask);
+	return failed;
+}
+
 static int meet(struct form *form, const bool outside[], char why[FORM_WHY_SIZE])
 {
 	struct ask *ask = allocate(form->count, sizeof(*ask));
@@ -280,5 +305,7 @@ int form_cluster(struct form *form, char why[FORM_WHY_SIZE])
 		failed = form_join(form, NULL, why);
 	if (failed < 0)
 		failed = form_replicate(form, why);
+	if (failed < 0)
+		failed = form_announce(form, why);
 	return failed;
 }

@@ -54,6 +54,13 @@ int form_join(struct form *form, const bool outside[], char why[FORM_WHY_SIZE]);
 /* REPLICATE for all that have a master. */
 int form_replicate(struct form *form, char why[FORM_WHY_SIZE]);
 
+/*
+ * Every node tells every other, by a MEET, what it is: role, master and slots.
+ * By gossip alone that takes up to half of the node-timeout, for nodes that
+ * know one another speak that seldom.
+ */
+int form_announce(struct form *form, char why[FORM_WHY_SIZE]);
+
 /* Where the slots of the master INDEX of MASTERS begin, rounded as redis-cli does. */
 unsigned form_first_slot(unsigned index, unsigned masters);
 

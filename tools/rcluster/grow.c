@@ -140,14 +140,18 @@ static void find_surplus(const struct grow *grow, bool surplus[])
 
 static int assign(struct grow *grow)
 {
-	bool *surplus = allocate(grow->health.count, sizeof(*surplus));
+	bool *surplus = allocate(grow->health.count, sizeof(*surplus)), any = false;
+	int failed;
 
 	find_surplus(grow, surplus);
 	for (unsigned i = 0; i < grow->health.count; i++)
-		if (surplus[i])
+		if (surplus[i]) {
 			grow->form.node[i].master = neediest(grow, surplus);
+			any = true;
+		}
 	free(surplus);
-	return form_replicate(&grow->form, grow->why);
+	failed = form_replicate(&grow->form, grow->why);
+	return failed < 0 && any ? form_announce(&grow->form, grow->why) : failed;
 }
 
 /* Returns -1 where all is done, NOT_YET, or the node where it failed. *BLAME: the one that is waited for. */

@@ -117,6 +117,29 @@ static bool is_bound(const struct view *view, void *ctx, char why[VIEW_WHY_SIZE]
 	return view->node[node].link_up && steps_agree(view, why);
 }
 
+/* The node itself tells all others at once; gossip would. A MEET that fails is no loss. */
+static void announce(const struct admin *admin, int node)
+{
+	const struct view *view = &admin->view;
+	struct ask *ask = allocate(view->count, sizeof(*ask));
+	char(*port)[8] = allocate(view->count, sizeof(*port));
+	size_t count = 0;
+
+	for (size_t i = 0; i < view->count; i++) {
+		if ((int)i == node || !view_answers(&view->node[i]))
+			continue;
+		snprintf(port[count], sizeof(*port), "%u", view->node[i].port);
+		ask[count] = (struct ask){.to = view->node[node].addr,
+					  .argc = 4,
+					  .argv = {"CLUSTER", "MEET", view->node[i].host, port[count]}};
+		count++;
+	}
+	ask_all(admin->client, NULL, ask, count, admin->timeout_ms);
+	ask_finish(ask, count);
+	free(port);
+	free(ask);
+}
+
 bool steps_replicate(struct admin *admin, int node, int master, unsigned wait_ms)
 {
 	const struct view *view = &admin->view;
@@ -127,8 +150,10 @@ bool steps_replicate(struct admin *admin, int node, int master, unsigned wait_ms
 
 	snprintf(bond.node, sizeof(bond.node), "%s", view->node[node].id);
 	snprintf(bond.master, sizeof(bond.master), "%s", view->node[master].id);
-	ok = steps_tell(admin, addr, 3, (const char *[]){"CLUSTER", "REPLICATE", bond.master}) &&
-	     admin_wait(admin, is_bound, &bond, wait_ms, what);
+	ok = steps_tell(admin, addr, 3, (const char *[]){"CLUSTER", "REPLICATE", bond.master});
+	if (ok)
+		announce(admin, node);
+	ok = ok && admin_wait(admin, is_bound, &bond, wait_ms, what);
 	free(what);
 	free(addr);
 	return ok;
