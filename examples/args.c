@@ -21,14 +21,17 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 			cli_usage("%s is wanted", args->words);
 		return 0;
 	}
-	return ARGP_ERR_UNKNOWN;
+	return args->option && args->option(args, key, arg) ? 0 : ARGP_ERR_UNKNOWN;
 }
 
 shard_client *args_client(struct args *args, int argc, char *argv[])
 {
 	const struct argp_child children[] = {{&cli_connect_argp, 0, "Servers:", 0}, {0}};
-	const struct argp argp = {
-		.parser = parse_option, .args_doc = args->words, .doc = args->doc, .children = children};
+	const struct argp argp = {.options = args->options,
+				  .parser = parse_option,
+				  .args_doc = args->words,
+				  .doc = args->doc,
+				  .children = children};
 	shard_client *client = NULL;
 	shard_options options;
 	int error;

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The command line of the examples: -u, --timeout, --password-file as the
- * tools take them, and a client made from that.
+ * tools take them, what an example wants besides, and a client made from that.
  */
 #ifndef ARGS_H
 #define ARGS_H
+
+#include <argp.h>
+#include <stdbool.h>
 
 #include <shard/client.h>
 
@@ -16,6 +19,9 @@ struct args {
 	const char *doc;   /* one sentence for --help */
 	const char *words; /* "KEY VALUE" */
 	int word_count;    /* so many are needed */
+	/* The example's own options, ended by {0}; or NULL. */
+	const struct argp_option *options;
+	bool (*option)(struct args *args, int key, char *arg); /* whether KEY is one of them */
 	/* From args_client(). */
 	char *word[ARGS_WORDS_MAX + 1]; /* ended by NULL */
 	struct cli_connect connect;

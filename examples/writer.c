@@ -9,6 +9,7 @@
  * writer [COUNT [PAUSE-MS]]: stops after COUNT keys (0: never), and waits
  * PAUSE-MS between them (100).
  */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,9 @@
 #include <shard/shard.h>
 
 #include "args.h"
+#include "cli.h"
+
+#define PAUSE_MAX 3600000 /* ms */
 
 static void print_error(const shard_answer *answer)
 {
@@ -81,8 +85,10 @@ int main(int argc, char *argv[])
 
 	if (!client)
 		return 2;
-	count = args.word[0] ? strtoul(args.word[0], NULL, 10) : 0;
-	pause_ms = args.word[0] && args.word[1] ? strtoul(args.word[1], NULL, 10) : 100;
+	if (args.word[0] && args.word[1] && args.word[2])
+		cli_usage("%s: there are two words, COUNT and PAUSE-MS", args.word[2]);
+	count = args.word[0] ? (unsigned long)cli_number("COUNT", args.word[0], 0, LONG_MAX) : 0;
+	pause_ms = args.word[0] && args.word[1] ? (unsigned long)cli_number("PAUSE-MS", args.word[1], 0, PAUSE_MAX) : 100;
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	last = find_last(client);
 	for (unsigned long i = 1; (!count || i <= count) && !ferror(stdout); i++) {

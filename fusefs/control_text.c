@@ -10,6 +10,7 @@
 #include "handle.h"
 #include "pending.h"
 #include "record.h"
+#include "notice.h"
 #include "setting.h"
 
 static void put(struct record_writer *writer, const char *text)
@@ -266,6 +267,10 @@ void control_print_stats(struct fs *fs, const struct inode *inode, struct out *o
 	put_value(out, "cache_changes", fs->cache.changes);
 	put_value(out, "cache_bytes", fs->inodes.fresh_bytes);
 	put_value(out, "tracked_nodes", tracked);
+	if (fs->notice) {
+		put_value(out, "inotify_told", notice_events(fs));
+		put_value(out, "inotify_left_out", notice_dropped(fs));
+	}
 	put_value(out, "handles", open_handles(fs));
 	put_value(out, "inodes", fs->inodes.count);
 	put_value(out, "commits", stats->commits);
@@ -290,6 +295,9 @@ void control_print_config(struct fs *fs, const struct inode *inode, struct out *
 	put_word(out, "ttl", setting_ttl_text(options, text));
 	put_word(out, "cache", options->pages ? "pages" : options->cache ? "coherent" : "off");
 	put_value(out, "cache_size", options->cache_size >> 20);
+	put_word(out, "tree", options->tree ? "yes" : "no");
+	put_word(out, "sep", options->separator && !options->tree ? options->separator : "-");
+	put_word(out, "inotify", options->inotify ? "yes" : "no");
 	put_word(out, "scratch", options->scratch ? "memory" : "keys");
 	put_value(out, "uid", options->uid);
 	put_value(out, "gid", options->gid);

@@ -16,6 +16,8 @@
 
 #include "dir_plus.h"
 #include "errors.h"
+#include "prefix.h"
+#include "walk.h"
 
 /* Above all numbers of handles. */
 #define PLACED ((uint64_t)1 << 62)
@@ -23,7 +25,7 @@
 #define BEHIND_DOT 1
 #define BEHIND_DOTS 2
 /* How much is kept; without places, what is not is lost. */
-#define KEPT_BYTES ((size_t)256 << 10)
+#define KEPT_BYTES ((size_t)512 << 10)
 #define KEPT_BYTES_UNPLACED ((size_t)8 << 20)
 /* Entries to have before they are asked for. */
 #define AHEAD 4096
@@ -34,9 +36,9 @@ struct entry {
 	uint64_t next;   /* the offset behind it */
 	uint64_t number; /* of its inode */
 	enum kind kind;  /* KIND_NONE: not known */
-	size_t size;     /* of a string, or 0, ... */
-	uint64_t at;     /* ... known since then, in ms; 0: not known */
+	struct listed known;
 	size_t name;     /* where its name begins in the names */
+	bool marker;     /* of an empty directory: not listed, unless it has a value */
 };
 
 /* A key that is followed by one of the same place: what its offset means. They are sorted. */
@@ -64,15 +66,16 @@ struct typing {
 		const char *key;
 		size_t key_len;
 		enum kind kind;
-		size_t size;
-		uint64_t at;
+		struct listed known;
 	} key[];
 };
 
 struct dir {
 	struct dir *prev, *next; /* of all open listings */
 	struct fs *fs;
-	shard_scan *scan;
+	struct inode *inode; /* held */
+	shard_scan *scan; /* or, where keys are cut into paths, ... */
+	struct walk *walk;
 	bool asked;    /* it owes a batch */
 	bool done;     /* it has no more */
 	bool unplaced; /* its keys have no places any more */
@@ -88,6 +91,8 @@ struct dir {
 	uint64_t skip;                       /* keys up to the tie of this number are not wanted; 0: none */
 	struct typing *typing, *last_typing; /* in the order of the entries; those from the first one on wait */
 	struct listing *waiting;             /* held */
+	bool plus;                           /* attributes were asked for */
+	uint64_t turn;                       /* cache_listed() */
 	unsigned dots;                       /* how many of "." and ".." it has got */
 	size_t at;                           /* the entry that it wants next */
 };
@@ -239,11 +244,15 @@ static void note_key(struct fs *fs, const shard_reply *key)
 static void add_kept(void *ctx, const struct inode *inode)
 {
 	struct dir *dir = ctx;
-	struct entry *entry = &dir->entry[dir->count++];
+	size_t start;
+	const char *prefix = prefix_of(dir->inode, &start);
 
+	if (tree_parent(&dir->fs->tree, inode->key, inode->key_len) != start || memcmp(inode->key, prefix, start) != 0)
+		return;
+	struct entry *entry = &dir->entry[dir->count++];
 	*entry = (struct entry){
 		.next = ++dir->numbers, .number = fs_number(inode->hash), .kind = inode->kind, .name = dir->names_len};
-	dir->names_len += name_listed(inode->key, inode->key_len, dir->names + dir->names_len) + 1;
+	dir->names_len += tree_listed(inode->key, inode->key_len, start, dir->names + dir->names_len) + 1;
 }
 
 /* Empty directories come last: no server has them. */
@@ -257,12 +266,39 @@ static int add_all_kept(struct dir *dir)
 	return 0;
 }
 
+static void add_dir(void *ctx, const char *name, uint64_t number)
+{
+	struct dir *dir = ctx;
+	struct entry *entry = &dir->entry[dir->count++];
+
+	*entry = (struct entry){.next = ++dir->numbers, .number = number, .kind = KIND_PREFIX, .name = dir->names_len};
+	dir->names_len += (size_t)(stpcpy(dir->names + dir->names_len, name) - (dir->names + dir->names_len)) + 1;
+}
+
+static int add_all_dirs(struct dir *dir)
+{
+	if (!dir->walk)
+		return 0;
+	if (make_room(dir, walk_dirs(dir->walk)))
+		return ENOMEM;
+	walk_each_dir(dir->walk, add_dir, dir);
+	return 0;
+}
+
+static size_t name_in_dir(const shard_reply *key, size_t start, char name[NAME_LISTED_MAX + 1])
+{
+	/* The key that is called as the directory is. */
+	if (key->len < start)
+		return (size_t)(stpcpy(name, TREE_VALUE) - name);
+	return tree_listed(key->str, key->len, start, name);
+}
+
 static void ask_types(struct dir *dir, const shard_scan_batch *batch, size_t count);
 
 static int add_batch(struct dir *dir, const shard_scan_batch *batch)
 {
 	forget_old(dir);
-	size_t before = dir->count;
+	size_t before = dir->count, start = dir->walk ? walk_start(dir->walk) : 0;
 	if (make_room(dir, batch->count))
 		return ENOMEM;
 	dir->unplaced |= batch->count && !batch->place;
@@ -276,9 +312,10 @@ static int add_batch(struct dir *dir, const shard_scan_batch *batch)
 			return ENOMEM;
 		entry->number = fs_number(name_hash(key->str, key->len));
 		entry->kind = KIND_NONE;
-		entry->size = entry->at = 0;
+		entry->known = (struct listed){.at = 0};
 		entry->name = dir->names_len;
-		dir->names_len += name_listed(key->str, key->len, dir->names + dir->names_len) + 1;
+		entry->marker = prefix_is_marker(dir->fs, key->str, key->len);
+		dir->names_len += name_in_dir(key, start, dir->names + dir->names_len) + 1;
 		dir->count++;
 	}
 	if (batch->count)
@@ -290,19 +327,34 @@ static int add_batch(struct dir *dir, const shard_scan_batch *batch)
 
 /* ---- answering ---- */
 
+static uint64_t number_of_dot(const struct dir *dir)
+{
+	return dir->dots || dir->inode == dir->fs->root ? FUSE_ROOT_ID : fs_number(dir->inode->hash);
+}
+
+static bool is_hidden(const struct entry *entry)
+{
+	return entry->marker && entry->kind == KIND_STRING && !entry->known.size;
+}
+
 static void fill(struct dir *dir, struct listing *listing)
 {
 	static const char *const dots[] = {".", ".."};
 	uint64_t now = fs_now_ms();
 
-	while (dir->dots < BEHIND_DOTS && listing_add(listing, dots[dir->dots], FUSE_ROOT_ID, KIND_ROOT, dir->dots + 1))
+	while (dir->dots < BEHIND_DOTS &&
+	       listing_add(listing, dots[dir->dots], number_of_dot(dir), KIND_ROOT, dir->dots + 1))
 		dir->dots++;
 	while (!listing->full && dir->at < (dir->typing ? dir->typing->first : dir->count)) {
 		const struct entry *entry = &dir->entry[dir->at];
+		if (is_hidden(entry)) {
+			dir->at++;
+			continue;
+		}
 		if (!listing_add(listing, dir->names + entry->name, entry->number, entry->kind, entry->next))
 			break;
-		if (entry->at && now <= entry->at + FS_FRESH_MS)
-			listing_know(listing, entry->size, entry->next);
+		if (entry->known.at && now <= entry->known.at + FS_FRESH_MS)
+			listing_know(listing, &entry->known, entry->next);
 		dir->at++;
 	}
 }
@@ -320,12 +372,14 @@ static void batch_came(void *ctx, const shard_scan_batch *batch);
 
 static void ask(struct dir *dir)
 {
-	int error = shard_scan_next(dir->scan, batch_came, dir);
+	int error;
 
-	if (error)
-		dir->error = errors_of_code(error);
-	else
-		dir->asked = true;
+	dir->asked = true; /* a walk may answer at once */
+	error = dir->walk ? walk_next(dir->walk, batch_came, dir) : shard_scan_next(dir->scan, batch_came, dir);
+	if (!error)
+		return;
+	dir->asked = false;
+	dir->error = errors_of_code(error);
 }
 
 /* Answers who waits as soon as the buffer is full, for each answer costs a way through the kernel. */
@@ -340,6 +394,8 @@ static void serve(struct dir *dir)
 	fill(dir, listing);
 	if (!listing->full && (dir->typing || (!dir->done && !dir->error)))
 		return;
+	if (!listing->full && dir->done && listing->looks)
+		cache_listed(dir->fs, dir->turn);
 	dir->waiting = NULL;
 	if (!listing->used && dir->error)
 		op_error(&listing->op, dir->error);
@@ -368,8 +424,7 @@ static void take_types(struct dir *dir, const struct typing *typing)
 		struct entry *entry = &dir->entry[typing->first + i];
 
 		entry->kind = typing->key[i].kind;
-		entry->size = typing->key[i].size;
-		entry->at = typing->key[i].at;
+		entry->known = typing->key[i].known;
 	}
 }
 
@@ -392,14 +447,35 @@ static void type_done(struct typing *typing)
 	go_on(dir);
 }
 
+/* Also of one that nobody waits for any more. */
+static void came(struct typed *typed, const shard_result *result)
+{
+	const struct dir *dir = typed->typing->dir;
+
+	typed->known.look.good = typed->known.look.good && dir;
+	if (dir)
+		cache_look_came(dir->fs, &typed->known.look, typed->key, typed->key_len, result->node);
+}
+
+static void pttl_came(void *ctx, const shard_result *result)
+{
+	struct typed *typed = ctx;
+
+	came(typed, result);
+	if (!result->error && result->reply->type == SHARD_REPLY_INTEGER)
+		typed->known.expires = cache_expires(result->reply->integer, fs_now_ms());
+	type_done(typed->typing);
+}
+
 static void type_came(void *ctx, const shard_result *result)
 {
 	struct typed *typed = ctx;
 
+	came(typed, result);
 	if (!result->error && result->reply->type == SHARD_REPLY_STATUS)
 		typed->kind = kind_of_type(result->reply->str);
 	if (kind_is_typed(typed->kind))
-		typed->at = fs_now_ms();
+		typed->known.at = fs_now_ms();
 	type_done(typed->typing);
 }
 
@@ -419,14 +495,32 @@ static void length_came(void *ctx, const shard_result *result)
 	struct dir *dir = typed->typing->dir;
 	bool other = result->error == SHARD_ESERVER && shard_reply_is_error(result->reply, "WRONGTYPE");
 
+	came(typed, result);
 	if (other && dir && ask_about(dir->fs, typed, "TYPE", type_came))
 		return;
 	if (!result->error && result->reply->type == SHARD_REPLY_INTEGER) {
 		typed->kind = KIND_STRING;
-		typed->size = (size_t)result->reply->integer;
-		typed->at = typed->size ? fs_now_ms() : 0;
+		typed->known.size = (size_t)result->reply->integer;
+		typed->known.at = typed->known.size ? fs_now_ms() : 0;
 	}
 	type_done(typed->typing);
+}
+
+/* What is kept of a key need not be asked for. Returns how many answers are to come. */
+static unsigned ask_type(const struct dir *dir, struct typed *typed)
+{
+	const struct inode *inode = inode_find(&dir->fs->inodes, typed->key, typed->key_len);
+	const struct sight *kept = inode ? cache_peek(dir->fs, inode) : NULL;
+	struct listed *known = &typed->known;
+
+	if (kept) {
+		typed->kind = kept->kind;
+		*known = (struct listed){.size = kept->size, .at = fs_now_ms(), .expires = inode->expires};
+		return 0;
+	}
+	bool keep = cache_look_begins(dir->fs, &known->look, typed->key, typed->key_len) && dir->plus;
+	unsigned asked = ask_about(dir->fs, typed, "STRLEN", length_came);
+	return asked + (keep && ask_about(dir->fs, typed, "PTTL", pttl_came));
 }
 
 /* Of the last COUNT keys of the batch, which are entries now. Failing only means that they are not known. */
@@ -446,9 +540,10 @@ static void ask_types(struct dir *dir, const shard_scan_batch *batch, size_t cou
 		memcpy(at, keys[i].str, keys[i].len);
 		typing->key[i] = (struct typed){.typing = typing, .key = at, .key_len = keys[i].len};
 		at += keys[i].len;
-		typing->left += ask_about(dir->fs, &typing->key[i], "STRLEN", length_came);
+		typing->left += ask_type(dir, &typing->key[i]);
 	}
-	if (!--typing->left) {
+	if (!--typing->left && !dir->typing) {
+		take_types(dir, typing);
 		free_typing(typing);
 		return;
 	}
@@ -472,10 +567,14 @@ static void batch_came(void *ctx, const shard_scan_batch *batch)
 	struct dir *dir = ctx;
 
 	dir->asked = false;
-	if (batch->error == SHARD_ESERVER)
+	if (batch->error && dir->walk)
+		dir->error = walk_error(dir->walk);
+	else if (batch->error == SHARD_ESERVER)
 		dir->error = errors_of_words(batch->message);
 	else
 		dir->error = batch->error ? errors_of_code(batch->error) : add_batch(dir, batch);
+	if (batch->done && !dir->error)
+		dir->error = add_all_dirs(dir);
 	if (batch->done && !dir->error)
 		dir->error = add_all_kept(dir);
 	dir->done = batch->done && !dir->error;
@@ -487,22 +586,31 @@ static void batch_came(void *ctx, const shard_scan_batch *batch)
 static void end_scan(struct dir *dir)
 {
 	shard_scan_destroy(dir->scan);
+	walk_destroy(dir->walk);
 	dir->scan = NULL;
+	dir->walk = NULL;
 	dir->asked = false;
+}
+
+static bool begin_scan(struct dir *dir)
+{
+	static const shard_scan_options how = {.ordered = true};
+
+	if (!dir->scan && !dir->walk && prefix_used(dir->fs))
+		dir->walk = walk_create(dir->fs, dir->inode);
+	else if (!dir->scan && !dir->walk)
+		dir->scan = shard_scan_create(fs_client(dir->fs), &how);
+	return dir->scan || dir->walk;
 }
 
 /* Lists from PLACE on, which is what OFFSET means. */
 static int go_back(struct dir *dir, uint64_t place, uint64_t offset)
 {
-	shard_scan_options how = {.ordered = true};
-
 	stop_waiting(dir);
 	forget_typing(dir);
 	if (dir->asked || dir->error || !place)
 		end_scan(dir);
-	if (!dir->scan)
-		dir->scan = shard_scan_create(fs_client(dir->fs), &how);
-	if (!dir->scan)
+	if (!begin_scan(dir))
 		return ENOMEM;
 	dir->count = dir->names_len = dir->at = 0;
 	dir->before = offset;
@@ -539,7 +647,7 @@ static int go_to_key(struct dir *dir, uint64_t offset)
 	if (tie) {
 		error = go_back(dir, tie->place, offset);
 		dir->skip = offset;
-	} else if ((offset & PLACED) && (!map || shard_topology_has_slots(map))) {
+	} else if ((offset & PLACED) && !dir->walk && (!map || shard_topology_has_slots(map))) {
 		error = go_back(dir, (offset & ~PLACED) + 1, offset);
 	}
 	return error;
@@ -553,8 +661,10 @@ static int go_to(struct dir *dir, uint64_t offset)
 	if (offset > BEHIND_DOTS)
 		return go_to_key(dir, offset);
 	/* rewinddir() wants to see what is new. */
-	if (!offset)
+	if (!offset) {
 		forget_ties(dir);
+		dir->turn = dir->fs->cache.turn;
+	}
 	if (!offset || dir->before != BEHIND_DOTS)
 		error = go_back(dir, 0, BEHIND_DOTS);
 	dir->at = 0;
@@ -570,7 +680,7 @@ static struct dir *dir_of(const struct fuse_file_info *fi)
 
 static void read_dir(fuse_req_t req, size_t size, uint64_t offset, struct dir *dir, bool plus)
 {
-	struct listing *listing = op_create(req, sizeof(*listing), NULL, "", 0);
+	struct listing *listing = op_create(req, sizeof(*listing), dir->inode, "", 0);
 
 	if (!listing)
 		return;
@@ -588,6 +698,7 @@ static void read_dir(fuse_req_t req, size_t size, uint64_t offset, struct dir *d
 	/* At the start it comes always, also where nobody wants to know; later by reason of look-ups. */
 	listing->looks = plus && offset;
 	listing->bait = plus && !offset;
+	dir->plus = listing->looks;
 	dir->waiting = listing;
 	go_on(dir);
 }
@@ -611,12 +722,16 @@ void dir_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		return;
 	}
 	dir->fs = fs_of(req);
+	dir->inode = inode_hold(fs_inode(dir->fs, ino));
 	dir->numbers = BEHIND_DOTS;
 	dir->next = dir->fs->dirs;
 	if (dir->next)
 		dir->next->prev = dir;
 	dir->fs->dirs = dir;
 	fi->fh = (uintptr_t)dir;
+	/* What directories there are depends on more than the keys that changed. */
+	if (ino == FUSE_ROOT_ID && !dir->fs->tree.sep_len)
+		cache_list_opens(dir->fs, fi);
 	if (fuse_reply_open(req, fi))
 		dir_close(dir);
 }
@@ -629,6 +744,7 @@ void dir_close(struct dir *dir)
 	forget_ties(dir);
 	free(dir->entry);
 	free(dir->names);
+	inode_drop(dir->inode);
 	if (dir->next)
 		dir->next->prev = dir->prev;
 	*(dir->prev ? &dir->prev->next : &dir->fs->dirs) = dir->next;

@@ -155,6 +155,7 @@ static void last_came(void *ctx, const shard_result *result)
 	if (error)
 		fs_log(last->fs, last->inode, "cannot be stored", error);
 	last->fs->commits--;
+	cache_wrote(last->fs, last->inode->key, last->inode->key_len);
 	buffer_unref(last->element);
 	inode_drop(last->inode);
 	free(last);
@@ -339,6 +340,7 @@ static void stored(struct op *op, const shard_result *result)
 
 	if (op_failed(op, result))
 		return;
+	cache_wrote(op->fs, op->key, op->key_len);
 	inode->mtime = inode->ctime = inode->parent->mtime = inode->parent->ctime = fs_now();
 	if (!feeding->writes)
 		op_error(op, 0);

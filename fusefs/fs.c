@@ -7,6 +7,7 @@
 #include <syslog.h>
 
 #include "cli.h"
+#include "prefix.h"
 
 #define BLOCK 4096
 
@@ -50,14 +51,22 @@ static mode_t mode_of(const struct fs *fs, const struct inode *inode)
 	return type | ((is_dir ? 0777 : 0666) & ~fs->options->umask);
 }
 
+/* 1 for a directory says that nobody counts what is in it. */
+static nlink_t links_of(const struct fs *fs, const struct inode *inode)
+{
+	bool counted = !prefix_used(fs) || (inode != fs->root && inode->kind != KIND_PREFIX);
+
+	if (inode->gone)
+		return 0;
+	return kind_is_dir(inode->kind) && counted ? 2 : 1;
+}
+
 void fs_stat(const struct fs *fs, const struct inode *inode, size_t size, struct stat *st)
 {
 	*st = (struct stat){
 		.st_ino = inode == fs->root ? FUSE_ROOT_ID : fs_number(inode->hash),
 		.st_mode = mode_of(fs, inode),
-		.st_nlink = inode->gone                ? 0
-			    : kind_is_dir(inode->kind) ? 2
-						       : 1,
+		.st_nlink = links_of(fs, inode),
 		.st_uid = fs->options->uid,
 		.st_gid = fs->options->gid,
 		.st_size = (off_t)size,
@@ -70,38 +79,23 @@ void fs_stat(const struct fs *fs, const struct inode *inode, size_t size, struct
 	};
 }
 
-static int copy(const char *key, size_t key_len, char **out, size_t *out_len)
+int fs_key_of_name(struct fs *fs, fuse_ino_t parent, const char *name, bool make, char **key, size_t *key_len)
 {
-	*out = malloc(key_len + 1);
-	if (!*out)
-		return ENOMEM;
-	memcpy(*out, key, key_len);
-	*out_len = key_len;
-	return 0;
-}
+	struct tree_place place;
 
-int fs_key_of_name(const struct fs *fs, const char *name, bool make, char **key, size_t *key_len)
-{
-	size_t len = strlen(name);
-
-	if (strcmp(name, CONTROL_NAME) == 0)
+	if (parent == FUSE_ROOT_ID && strcmp(name, CONTROL_NAME) == 0)
 		return EPERM;
-	char *room = malloc(len + 1);
-
-	if (!room)
+	if (prefix_decode(fs, fs_inode(fs, parent), name, &place, key))
 		return ENOMEM;
-	struct name decoded = name_decode(name, len, room);
-	if (decoded.kind == NAME_KEY) {
-		room[decoded.key_len] = '\0';
-		*key = room;
-		*key_len = decoded.key_len;
+	if (place.kind == PLACE_KEY || place.kind == PLACE_EITHER) {
+		(*key)[place.key_len] = '\0';
+		*key_len = place.key_len;
 		return 0;
 	}
-	free(room);
-	/* The kernel has just looked it up, so the inode is there. */
-	struct inode *inode = decoded.kind == NAME_HASHED ? inode_find_hashed(&fs->inodes, &decoded) : NULL;
-	if (inode)
-		return copy(inode->key, inode->key_len, key, key_len);
+	free(*key);
+	*key = NULL;
+	if (place.kind == PLACE_DIR)
+		return EISDIR;
 	return make ? EINVAL : ENOENT;
 }
 

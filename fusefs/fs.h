@@ -21,6 +21,8 @@
 #include "inode.h"
 #include "options.h"
 #include "stats.h"
+#include "survey.h"
+#include "tree.h"
 
 /*
  * The kernel lets one LOOKUP of a name go on at a time. Those that waited
@@ -40,6 +42,7 @@ struct dir;
 struct handle;
 struct members;
 struct feed;
+struct notice;
 
 struct fs {
 	const struct options *options;
@@ -50,11 +53,15 @@ struct fs {
 	struct control control;
 	struct stats stats;
 	struct inode *root;
+	struct tree tree;     /* how names make keys */
+	struct survey survey; /* with a tree: which keys there are */
+	struct inode *prefixes; /* what its directories are members of; or NULL */
 	struct handle *handles; /* all open files */
 	struct dir *dirs;       /* all open listings */
 	struct members *members; /* the same, of directories of members */
 	struct feed *feeds;     /* all open %push and %log */
 	struct pending *scratch; /* those that are kept in memory */
+	struct notice *notice;   /* -o inotify; or NULL */
 	struct timespec mounted;
 	unsigned commits;       /* SETs under way for transactions */
 	struct fs_failure {
@@ -116,10 +123,10 @@ static inline uint64_t fs_number(uint64_t hash)
 void fs_stat(const struct fs *fs, const struct inode *inode, size_t size, struct stat *st);
 
 /*
- * The key of a name, for operations that come after a LOOKUP of it. malloc'ed
+ * The key of a name in a directory of keys, for operations that come after a LOOKUP of it. malloc'ed
  * into *KEY, with a NUL behind it. Returns 0, or ENOENT, EINVAL, EPERM, ENOMEM; MAKE: for a name to create.
  */
-int fs_key_of_name(const struct fs *fs, const char *name, bool make, char **key, size_t *key_len);
+int fs_key_of_name(struct fs *fs, fuse_ino_t parent, const char *name, bool make, char **key, size_t *key_len);
 
 /* A line on stderr; for a daemon in the background, in the system's log. */
 void fs_say(const struct fs *fs, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -9,7 +9,8 @@
 #include "probe.h"
 
 #define FIRST_BUCKETS 1024
-#define FRESH_COST 512 /* bytes that one which is kept costs besides its value's */
+#define PAST_WAYS 8
+#define FRESH_COST 128 /* bytes that a value which is kept costs besides its own */
 
 int inode_table_init(struct inode_table *table, size_t fresh_limit)
 {
@@ -34,47 +35,170 @@ static void take_out(struct inode_table *table, struct inode *inode)
 	table->count--;
 }
 
+static void unlink_sibling(struct inode *inode)
+{
+	struct inode *older = inode->older_sibling, *newer = inode->newer_sibling;
+
+	*(older ? &older->newer_sibling : &inode->parent->last_child) = newer;
+	*(newer ? &newer->older_sibling : &inode->parent->children) = older;
+}
+
 static void join_parent(struct inode *inode, struct inode *parent)
 {
 	inode->parent = inode_hold(parent);
 	inode->key = parent->key;
 	inode->key_len = parent->key_len;
-	inode->older_sibling = parent->children;
-	if (parent->children)
-		parent->children->newer_sibling = inode;
-	parent->children = inode;
+	inode->newer_sibling = parent->last_child;
+	*(parent->last_child ? &parent->last_child->older_sibling : &parent->children) = inode;
+	parent->last_child = inode;
 }
 
 static void leave_parent(struct inode *inode)
 {
-	struct inode *older = inode->older_sibling, *newer = inode->newer_sibling;
-
-	if (older)
-		older->newer_sibling = newer;
-	*(newer ? &newer->older_sibling : &inode->parent->children) = older;
+	unlink_sibling(inode);
 	inode_drop(inode->parent);
+}
+
+/* Where all who are active come first, they are found without a look at the others. */
+void inode_set_active(struct inode *inode)
+{
+	struct inode *parent = inode->parent;
+
+	if (!parent || inode->active)
+		return;
+	inode->active = true;
+	if (parent->children == inode)
+		return;
+	unlink_sibling(inode);
+	inode->newer_sibling = NULL;
+	inode->older_sibling = parent->children;
+	parent->children->newer_sibling = inode;
+	parent->children = inode;
+}
+
+void inode_set_late(struct inode *inode, uint64_t until)
+{
+	struct inode_table *table = inode->table;
+
+	inode_unset_late(inode);
+	inode->prev_late = table->last_late;
+	inode->next_late = NULL;
+	*(table->last_late ? &table->last_late->next_late : &table->late) = inode;
+	table->last_late = inode;
+	inode->late_until = until;
+}
+
+void inode_unset_late(struct inode *inode)
+{
+	struct inode_table *table = inode->table;
+
+	if (!inode->late_until)
+		return;
+	*(inode->prev_late ? &inode->prev_late->next_late : &table->late) = inode->next_late;
+	*(inode->next_late ? &inode->next_late->prev_late : &table->last_late) = inode->prev_late;
+	inode->late_until = 0;
+}
+
+/* ---- what the kernel keeps ---- */
+
+int inode_grant(struct inode *inode, const shard_mark *mark)
+{
+	struct inode_table *table = inode->table;
+
+	inode_ungrant(inode);
+	if (!table->granted)
+		table->granted = calloc(SHARD_SLOTS, sizeof(*table->granted));
+	if (!table->granted)
+		return ENOMEM;
+	struct inode **head = &table->granted[mark->slot];
+	inode->prev_granted = NULL;
+	inode->next_granted = *head;
+	if (*head)
+		(*head)->prev_granted = inode;
+	*head = inode;
+	inode->granted = true;
+	inode->grant = *mark;
+	return 0;
+}
+
+void inode_ungrant(struct inode *inode)
+{
+	struct inode *next = inode->next_granted, *prev = inode->prev_granted;
+
+	if (!inode->granted)
+		return;
+	*(prev ? &prev->next_granted : &inode->table->granted[inode->grant.slot]) = next;
+	if (next)
+		next->prev_granted = prev;
+	inode->granted = false;
+}
+
+void inode_each_lost(struct inode_table *table, const shard_tracking *tracking,
+		     void (*each)(void *ctx, struct inode *inode), void *ctx)
+{
+	for (unsigned slot = 0; slot < SHARD_SLOTS && table->granted; slot++) {
+		struct inode *inode = table->granted[slot], *next;
+
+		if (!inode || shard_tracking_holds(tracking, &inode->grant))
+			continue;
+		for (; inode; inode = next) {
+			next = inode->next_granted;
+			each(ctx, inode);
+		}
+	}
 }
 
 /* ---- what the kernel has forgotten ---- */
 
-static struct past *past_of(const struct inode_table *table, uint64_t hash)
+static struct past *past_at(const struct inode_table *table, uint64_t hash, size_t i)
 {
-	return table->past ? &table->past[hash % INODE_PAST] : NULL;
+	return &table->past[(hash + i) % INODE_PAST];
 }
 
-static void remember(const struct inode *inode)
+/* NULL: there is none. */
+static struct past *past_of(const struct inode_table *table, uint64_t hash)
 {
-	struct past *past = inode->table ? past_of(inode->table, inode->hash) : NULL;
+	for (size_t i = 0; i < PAST_WAYS && table->past; i++)
+		if (past_at(table, hash, i)->hash == hash)
+			return past_at(table, hash, i);
+	return NULL;
+}
 
-	if (past && !inode->gone && !inode->parent && inode->has_print)
-		*past = (struct past){inode->hash, inode->print, inode->atime, inode->mtime, inode->ctime};
+/* Its own, a free one, or that of another inode. */
+static struct past *past_for(const struct inode_table *table, uint64_t hash)
+{
+	struct past *past = past_of(table, hash);
+
+	for (size_t i = 0; i < PAST_WAYS && !past; i++)
+		past = past_at(table, hash, i)->hash ? NULL : past_at(table, hash, i);
+	return past ? past : past_at(table, hash, hash / INODE_PAST % PAST_WAYS);
+}
+
+/* Keys, and directories of keys: their times need no value that they belong to. */
+static bool has_past(struct inode *inode)
+{
+	inode->has_print |= inode->kind == KIND_PREFIX;
+	return !inode->parent || inode->kind == KIND_PREFIX;
+}
+
+static void remember(struct inode *inode)
+{
+	struct past *past = inode->table && inode->table->past ? past_for(inode->table, inode->hash) : NULL;
+
+	if (past && !inode->gone && has_past(inode) && (inode->has_print || inode->has_mode))
+		*past = (struct past){inode->hash,     inode->print, inode->has_print, inode->has_mode,
+				      inode->mode,     inode->atime, inode->mtime,     inode->ctime};
 }
 
 static void recall(struct inode *inode)
 {
 	const struct past *past = past_of(inode->table, inode->hash);
 
-	if (!past || past->hash != inode->hash)
+	if (!past)
+		return;
+	inode->mode = past->mode;
+	inode->has_mode = past->has_mode;
+	if (!past->has_print)
 		return;
 	inode->print = past->print;
 	inode->has_print = true;
@@ -88,7 +212,7 @@ void inode_no_past(struct inode_table *table, const char *key, size_t key_len)
 	uint64_t hash = name_hash(key, key_len);
 	struct past *past = past_of(table, hash);
 
-	if (past && past->hash == hash)
+	if (past)
 		past->hash = 0;
 }
 
@@ -96,8 +220,11 @@ static void inode_destroy(struct inode *inode)
 {
 	remember(inode);
 	inode_stale(inode);
+	inode_unset_late(inode);
+	inode_ungrant(inode);
 	buffer_unref(inode->told);
-	inode_set_kept(inode, false);
+	if (inode->kept) /* all end */
+		inode->table->kept_count--;
 	if (inode->table)
 		take_out(inode->table, inode);
 	if (inode->parent)
@@ -105,6 +232,7 @@ static void inode_destroy(struct inode *inode)
 	else
 		free(inode->key);
 	free(inode->member);
+	free(inode->listed);
 	free(inode);
 }
 
@@ -126,7 +254,9 @@ void inode_table_finish(struct inode_table *table)
 		while (table->bucket[i])
 			inode_destroy(table->bucket[i]);
 	free(table->bucket);
+	free(table->granted);
 	free(table->past);
+	table->granted = NULL;
 	table->bucket = NULL;
 	table->past = NULL;
 }
@@ -274,6 +404,8 @@ struct inode *inode_get_member(struct inode *parent, enum kind kind, const char 
 	inode->gone = parent->gone;
 	inode->table = parent->table;
 	insert(parent->table, inode);
+	if (kind == KIND_PREFIX)
+		recall(inode);
 	return inode;
 }
 
@@ -302,6 +434,10 @@ void inode_set_kept(struct inode *inode, bool kept)
 		return;
 	inode->kept = kept;
 	inode->table->kept_count += kept ? 1 : -(size_t)1;
+	if (kept)
+		inode_hold(inode);
+	else
+		inode_drop(inode);
 }
 
 void inode_each_kept(const struct inode_table *table, void (*callback)(void *ctx, const struct inode *inode), void *ctx)
@@ -321,9 +457,9 @@ void inode_each_kept(const struct inode_table *table, void (*callback)(void *ctx
 void inode_leave(struct inode *inode)
 {
 	inode->gone = true;
-	inode_set_kept(inode, false);
 	for (struct inode *child = inode->children; child; child = child->older_sibling)
 		child->gone = true;
+	inode_set_kept(inode, false);
 }
 
 void inode_return(struct inode *inode)
@@ -385,7 +521,7 @@ int inode_rename_member(struct inode *inode, const char *member, size_t member_l
 /* ---- what was seen ---- */
 
 /* Odd: of the bytes; even: of the size alone. */
-static uint64_t fingerprint(const struct sight *sight)
+uint64_t inode_fingerprint(const struct sight *sight)
 {
 	if (!sight->start)
 		return (sight->kind ^ (sight->size * 0x9E3779B97F4A7C15u)) & ~UINT64_C(1);
@@ -395,11 +531,15 @@ static uint64_t fingerprint(const struct sight *sight)
 
 void inode_saw(struct inode *inode, const struct sight *sight, struct timespec now)
 {
-	uint64_t print = fingerprint(sight);
+	uint64_t print = inode_fingerprint(sight);
 
-	/* One of each sort cannot be compared. */
-	if (inode->has_print && inode->print != print && !((inode->print ^ print) & 1))
+	/* One of each sort cannot be compared. What happened to a directory's members shows in nothing else. */
+	bool alike = !((inode->print ^ print) & 1) && !kind_is_typed(inode->kind);
+	if (inode->has_print && (alike ? inode->print != print : inode->changed)) {
 		inode->mtime = inode->ctime = now;
+		inode->seen++;
+	}
+	inode->changed = false;
 	inode->print = print;
 	inode->has_print = true;
 	inode->odd = inode->parent ? sight->size > PROBE_BYTES : !sight->whole || !sight->size;
@@ -441,7 +581,7 @@ static void link_fresh(struct inode *inode)
 
 static size_t fresh_cost(const struct inode *inode)
 {
-	return FRESH_COST + (inode->fresh.start ? buffer_size(inode->fresh.start) : 0);
+	return inode->fresh.start ? FRESH_COST + buffer_size(inode->fresh.start) : 0;
 }
 
 void inode_used(struct inode *inode)

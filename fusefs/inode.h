@@ -21,6 +21,7 @@
 #include "name.h"
 #include "sight.h"
 
+struct cache_listed;
 struct handle;
 struct log;
 struct pending;
@@ -36,8 +37,9 @@ struct inode {
 	struct inode *parent; /* the directory that it is a member of, held; or NULL */
 	char *member;         /* what it is in there */
 	size_t member_len;
-	struct inode *children; /* of a directory: those of its members that have inodes */
+	struct inode *children, *last_child; /* of a directory: those of its members that have inodes */
 	struct inode *older_sibling, *newer_sibling;
+	struct cache_listed *listed; /* of a directory, or NULL: see cache.h */
 	struct log *log;  /* of a stream's entries, while they are open for reading; or NULL */
 	bool kept;        /* inode_set_kept(): an empty directory: there is no key, it is in the memory of this mount alone */
 	uint64_t lookups; /* what the kernel will FORGET */
@@ -49,6 +51,7 @@ struct inode {
 	struct timespec atime, mtime, ctime;
 	uint64_t print; /* fingerprint of the value last seen */
 	bool has_print;
+	uint32_t seen, noted; /* how often another value was seen; and when that was told to inotify */
 	bool odd;                /* the value last seen was none, empty, or large */
 	struct handle *handles;  /* that have it open */
 	struct pending *pending; /* the transaction, or NULL */
@@ -63,14 +66,28 @@ struct inode {
 	uint64_t expires; /* ms */
 	unsigned paged;      /* open handles that share the kernel's pages (pages.h), ... */
 	struct buffer *told; /* ... and what those are filled with; or NULL */
-	bool granted;     /* the kernel keeps attributes, under `grant` */
+	/* What the kernel has of it: inode_grant(), cache.c. */
+	bool granted;     /* attributes, under `grant` */
+	bool looked;      /* since it was last told to have changed */
+	bool checking;    /* what it is is being asked ... */
+	bool recheck;     /* ... and is to be asked again */
+	bool changed;     /* since a value was last seen */
+	bool active;      /* of a member: it is `watched` or `granted`; then it is among the first of `children` */
+	bool unmade;      /* it did not have the inode when it was to be told that it changed */
 	shard_mark grant;
+	struct inode *prev_granted, *next_granted; /* of its slot */
+	size_t granted_size;
+	uint64_t named_at;   /* when it was given a name for it, in ms; 0: never */
+	uint64_t late_until; /* ms; while it is in the list of those that the kernel is still to be told of */
+	struct inode *prev_late, *next_late;
 	struct inode *older, *newer; /* in the list of those that have one */
 };
 
-/* What is remembered of an inode that the kernel has forgotten: its times, and what they belong to. */
+/* What is remembered of an inode that the kernel has forgotten: its mode, its times, and what these belong to. */
 struct past {
 	uint64_t hash, print;
+	bool has_print, has_mode;
+	mode_t mode;
 	struct timespec atime, mtime, ctime;
 };
 
@@ -84,6 +101,8 @@ struct inode_table {
 	size_t fresh_bytes, fresh_limit;
 	struct past *past; /* INODE_PAST of them, by hash; or NULL */
 	size_t kept_count; /* how many are `kept` */
+	struct inode *late, *last_late; /* see there */
+	struct inode **granted; /* by slot; NULL: none ever was */
 };
 
 int inode_table_init(struct inode_table *table, size_t fresh_limit); /* 0 or ENOMEM */
@@ -119,6 +138,7 @@ static inline bool inode_in_memory(const struct inode *inode)
 	return inode->gone || inode->scratch;
 }
 
+/* One that is kept lives on when the kernel has forgotten it. One that is not any more may be freed. */
 void inode_set_kept(struct inode *inode, bool kept);
 
 /* Calls back for all that are kept. */
@@ -133,6 +153,9 @@ int inode_rename(struct inode *inode, const char *key, size_t key_len);
 
 /* The same within a directory, for a member. */
 int inode_rename_member(struct inode *inode, const char *member, size_t member_len);
+
+/* What one value has in common with no other; what is too large has but its size. */
+uint64_t inode_fingerprint(const struct sight *sight);
 
 /* A value was seen: bumps mtime and ctime where it is another one than before. */
 void inode_saw(struct inode *inode, const struct sight *sight, struct timespec now);
@@ -152,6 +175,21 @@ void inode_used(struct inode *inode); /* it is to be kept rather than others */
 void inode_stale(struct inode *inode);
 const struct sight *inode_fresh(struct inode *inode, uint64_t now_ms); /* or NULL */
 void inode_expire(struct inode_table *table, uint64_t now_ms);
+
+/* A look at a member is kept, or its attributes granted: see cache.c. */
+void inode_set_active(struct inode *inode);
+
+/* The kernel keeps its attributes, true under MARK, or does not any more. 0 or ENOMEM. */
+int inode_grant(struct inode *inode, const shard_mark *mark);
+void inode_ungrant(struct inode *inode);
+
+/* Calls EACH for all granted ones of slots where the first one's mark does not hold; it may ungrant them. */
+void inode_each_lost(struct inode_table *table, const shard_tracking *tracking,
+		     void (*each)(void *ctx, struct inode *inode), void *ctx);
+
+/* The last in the list of those that the kernel is to be told of, up to UNTIL; or not any more. */
+void inode_set_late(struct inode *inode, uint64_t until);
+void inode_unset_late(struct inode *inode);
 
 /* Calls EACH for all; it may not free any. */
 void inode_each(struct inode_table *table, void (*each)(void *ctx, struct inode *inode), void *ctx);

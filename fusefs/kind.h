@@ -18,6 +18,7 @@ enum kind {
 	KIND_STREAM,
 	KIND_OTHER,  /* a key of a type that we do not know: a file that cannot be opened */
 	KIND_ROOT,   /* the directory of all keys */
+	KIND_PREFIX, /* one of those that begin in the same way (prefix.h) */
 	KIND_MEMBER, /* a file in a key that is a directory */
 	KIND_TOKEN,  /* the same, of a set: always empty */
 	KIND_PUSH,   /* what is written to it is appended to a list */
@@ -35,7 +36,7 @@ static inline bool kind_is_typed(enum kind kind)
 
 static inline bool kind_is_dir(enum kind kind)
 {
-	return kind == KIND_ROOT || kind == KIND_CONTROL_DIR || kind_is_typed(kind);
+	return kind == KIND_ROOT || kind == KIND_PREFIX || kind == KIND_CONTROL_DIR || kind_is_typed(kind);
 }
 
 /* Whether a file of this kind has bytes that can be written anywhere. */

@@ -12,6 +12,7 @@
 #include "longname.h"
 #include "pages.h"
 #include "members.h"
+#include "prefix.h"
 #include "type.h"
 
 void lookup_entry(const struct fs *fs, const struct inode *inode, size_t size, struct fuse_entry_param *entry)
@@ -30,10 +31,13 @@ static void reply_entry(struct op *op, struct inode *inode, size_t size, const s
 		return;
 	lookup_entry(op->fs, inode, size, &entry);
 	/*
-	 * The name alone: its attributes could not be taken back before the
-	 * kernel has made the inode. Those that GETATTR is told can.
+	 * The name alone: its attributes cannot be taken back at once before the
+	 * kernel has made the inode, anew perhaps. Those that GETATTR is told can.
+	 * A member's name would take all others with it when the key changes.
 	 */
-	entry.entry_timeout = cache_grant_name(op->fs, cache_grant(op->fs, inode, told));
+	double seconds = cache_grant(op->fs, inode, told);
+	if (!inode->parent)
+		entry.entry_timeout = cache_grant_name(op->fs, inode, seconds);
 	pages_tell(inode, told);
 	inode->lookups++;
 	if (fuse_reply_entry(req, &entry))
@@ -98,11 +102,20 @@ static void miss(struct op *op, int error)
 	op_error(op, error ? error : ENOENT);
 }
 
+/* What stands for an empty directory is no file. */
+static bool is_marker(const struct op *op)
+{
+	const struct sight *sight = &op->probe.sight;
+
+	return sight->kind == KIND_STRING && !sight->size && !op->member &&
+	       prefix_is_marker(op->fs, op->key, op->key_len);
+}
+
 static void looked(struct op *op, int error)
 {
 	const struct sight *sight = &op->probe.sight;
 
-	if (error || sight->kind == KIND_NONE) {
+	if (error || sight->kind == KIND_NONE || is_marker(op)) {
 		miss(op, error);
 		return;
 	}
@@ -141,7 +154,7 @@ static void look_up(struct op *op, struct inode *inode)
 	op_drop(op);
 }
 
-static void look_up_key(fuse_req_t req, const char *key, size_t key_len)
+void lookup_key(fuse_req_t req, const char *key, size_t key_len)
 {
 	struct inode *inode = inode_find(&fs_of(req)->inodes, key, key_len);
 	struct op *op = op_create(req, sizeof(*op), NULL, key, key_len);
@@ -155,8 +168,12 @@ void lookup_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	size_t len = strlen(name);
 	char *key = NULL;
 
-	if (strcmp(name, CONTROL_NAME) == 0) {
+	if (parent == FUSE_ROOT_ID && strcmp(name, CONTROL_NAME) == 0) {
 		control_lookup_top(req);
+		return;
+	}
+	if (prefix_used(fs_of(req))) {
+		prefix_lookup(req, parent, name);
 		return;
 	}
 	key = malloc(len + 1);
@@ -166,9 +183,9 @@ void lookup_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	}
 	struct name decoded = name_decode(name, len, key);
 	if (decoded.kind == NAME_KEY)
-		look_up_key(req, key, decoded.key_len);
+		lookup_key(req, key, decoded.key_len);
 	else if (decoded.kind == NAME_HASHED)
-		longname_look_up(req, &decoded, look_up_key);
+		longname_look_up(req, &decoded, lookup_key);
 	else
 		fuse_reply_err(req, ENOENT);
 	free(key);
@@ -298,6 +315,7 @@ static void get_attr(struct op *op, const struct handle *handle)
 	const struct sight *hit = inode == op->fs->root ? NULL : cache_hit(op->fs, inode);
 
 	if (inode == op->fs->root) {
+		cache_root_time(op->fs);
 		reply_attr(op, 0, NULL);
 	} else if (pending_visible(inode) || (handle && handle->pending)) {
 		reply_attr(op, buffer_size(inode->pending->t.buffer), NULL);

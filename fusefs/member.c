@@ -117,6 +117,7 @@ static void made(struct op *op, const shard_result *result)
 		return;
 	}
 	inode_wrote(inode, fs_now());
+	cache_wrote(op->fs, op->key, op->key_len);
 	if (!create->open)
 		reply_entry(op, inode);
 	else if (op->req)
@@ -231,6 +232,7 @@ static void removed(struct op *op, const shard_result *result)
 
 	if (op_failed(op, result))
 		return;
+	cache_wrote(op->fs, op->key, op->key_len);
 	if (reply->type != SHARD_REPLY_ARRAY || reply->len != 2 || reply->element[0].type != SHARD_REPLY_INTEGER ||
 	    reply->element[1].type != SHARD_REPLY_INTEGER) {
 		op_error(op, EIO);
@@ -338,6 +340,7 @@ static void moved(struct op *op, const shard_result *result)
 		return;
 	}
 	move->done = true;
+	cache_wrote(op->fs, op->key, op->key_len);
 	touch(op->inode);
 	if (move->source) {
 		inode_stale(move->source);

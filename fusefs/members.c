@@ -22,12 +22,17 @@
 #define MEMBERS_KEPT 100000
 #define BEHIND_DOTS 2
 #define SCAN_COUNT "1000"
+/* Values up to this size are kept beside the names, up to so many bytes. */
+#define VALUE_KEPT ((size_t)4096)
+#define VALUES_KEPT ((size_t)8 << 20)
 
 struct entry {
 	uint64_t number; /* of its inode */
 	char *name;
 	size_t size; /* of the value, ... */
 	uint64_t at; /* ... in ms; 0: it is not known */
+	struct buffer *value; /* or NULL */
+	struct look_mark look;
 };
 
 struct members {
@@ -38,6 +43,8 @@ struct members {
 	bool begun, done;
 	uint64_t turn; /* how many answers were taken */
 	char cursor[24];
+	struct look_mark look; /* under which the answer that is to come was asked for */
+	size_t bytes;    /* of the values */
 	struct entry *entry; /* from number `first` on */
 	uint64_t first;
 	size_t count, room;
@@ -58,8 +65,12 @@ struct reading {
 
 static void drop_entries(struct members *members, size_t count)
 {
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
+		struct buffer *value = members->entry[i].value;
+		members->bytes -= value ? buffer_size(value) : 0;
+		buffer_unref(value);
 		free(members->entry[i].name);
+	}
 	members->count -= count;
 	members->first += count;
 	if (members->count)
@@ -139,12 +150,22 @@ static int add_entry(struct members *members, const char *name, uint64_t number,
 	char *copy = strdup(name);
 	if (!copy)
 		return ENOMEM;
-	members->entry[members->count++] = (struct entry){number, copy, size, at};
+	members->entry[members->count++] =
+		(struct entry){.number = number, .name = copy, .size = size, .at = at, .look = members->look};
 	return 0;
 }
 
+/* What was just added has a value, as a file has it. Failing only means that it is not known. */
+static void add_value(struct members *members, const char *bytes, size_t len)
+{
+	if (len > VALUE_KEPT || members->bytes + len > VALUES_KEPT)
+		return;
+	members->entry[members->count - 1].value = buffer_create(bytes, len);
+	members->bytes += members->entry[members->count - 1].value ? len : 0;
+}
+
 /* MEMBER is followed by what else the scan says of it. */
-static int add_member(struct members *members, const shard_reply *member, uint64_t now)
+static int add_member(struct members *members, const shard_reply *member, bool values, uint64_t now)
 {
 	enum kind kind = members->dir->kind;
 	uint64_t hash = inode_member_hash(members->dir, member->str, member->len);
@@ -156,8 +177,11 @@ static int add_member(struct members *members, const shard_reply *member, uint64
 		return error;
 	name_listed(member->str, member->len, name);
 	/* A score may have another length as a file. */
-	return add_entry(members, name, fs_number(hash), kind == KIND_HASH ? member[1].len : 0,
-			 kind == KIND_ZSET ? 0 : now);
+	error = add_entry(members, name, fs_number(hash), kind == KIND_HASH ? member[1].len : 0,
+			  kind == KIND_ZSET ? 0 : now);
+	if (!error && values && kind == KIND_HASH)
+		add_value(members, member[1].str, member[1].len);
+	return error;
 }
 
 /* ---- what the servers say ---- */
@@ -172,7 +196,8 @@ static const shard_reply *scanned(const shard_reply *reply, char cursor[24])
 	return &reply->element[1];
 }
 
-static int take_members(struct members *members, const shard_reply *reply)
+/* VALUES: those are wanted, too. */
+static int take_members(struct members *members, const shard_reply *reply, bool values)
 {
 	const shard_reply *found = scanned(reply, members->cursor);
 	unsigned step = type_of(members->dir->kind)->scan_step;
@@ -181,7 +206,7 @@ static int take_members(struct members *members, const shard_reply *reply)
 	if (members->count > MEMBERS_KEPT)
 		drop_entries(members, members->count / 2);
 	for (size_t i = 0; !error && i + step <= found->len; i += step)
-		error = add_member(members, &found->element[i], fs_now_ms());
+		error = add_member(members, &found->element[i], values, fs_now_ms());
 	members->done = !strcmp(members->cursor, "0");
 	return error;
 }
@@ -208,9 +233,24 @@ static bool add(struct reading *reading, const char *name, uint64_t number, enum
 	return true;
 }
 
+/* What is kept of the directory says when both end. */
+static const struct sight *keep(const struct members *members, const struct entry *entry, struct inode *inode)
+{
+	struct inode *dir = members->dir;
+	struct sight sight = {.kind = inode->kind, .size = entry->size, .start = entry->value, .whole = entry->value};
+
+	sight.at = fs_now_ms();
+	if (!cache_peek(members->fs, dir))
+		return NULL;
+	inode_used(dir);
+	return cache_keep_listed(members->fs, inode, &entry->look, &sight, dir->expires);
+}
+
 static bool tell(struct reading *reading, const struct entry *entry, struct inode *inode)
 {
-	if (!listing_tell(&reading->listing, entry->name, inode, entry->size, reading->offset + 1))
+	const struct sight *kept = keep(reading->members, entry, inode);
+
+	if (!listing_tell(&reading->listing, entry->name, inode, kept, entry->size, reading->offset + 1))
 		return false;
 	reading->offset++;
 	return true;
@@ -222,7 +262,9 @@ static struct inode *inode_to_tell(const struct members *members, const struct e
 	char member[NAME_LISTED_MAX];
 	struct inode *dir = members->dir;
 
-	if (!entry->at || fs_now_ms() > entry->at + FS_FRESH_MS || dir->gone)
+	bool holds = cache_look_holds(members->fs, &entry->look);
+
+	if (!entry->at || dir->gone || (!holds && (entry->look.good || fs_now_ms() > entry->at + FS_FRESH_MS)))
 		return NULL;
 	struct name decoded = name_decode(entry->name, strlen(entry->name), member);
 	if (decoded.kind != NAME_KEY)
@@ -288,7 +330,8 @@ static void answer_came(struct op *op, const shard_result *result)
 		members->done = true;
 		error = 0;
 	} else {
-		error = take_members(members, result->reply);
+		cache_look_came(members->fs, &members->look, members->dir->key, members->dir->key_len, result->node);
+		error = take_members(members, result->reply, reading->listing.plus);
 	}
 	if (error)
 		op_error(op, error);
@@ -303,6 +346,7 @@ static void ask(struct reading *reading)
 	struct op *op = &reading->listing.op;
 
 	reading->turn = members->turn;
+	cache_look_begins(members->fs, &members->look, members->dir->key, members->dir->key_len);
 	if (type->numbered)
 		op_submit_key(op, "LLEN", answer_came);
 	else
@@ -320,6 +364,8 @@ static void go_on(struct reading *reading)
 		ask(reading);
 		return;
 	}
+	if (members->done && !reading->listing.full && reading->listing.plus)
+		cache_members_listed(members->fs, members->dir);
 	op_hold(&reading->listing.op);
 	listing_answer(&reading->listing);
 }
@@ -406,6 +452,7 @@ void members_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		members->next->prev = members;
 	fs->members = members;
 	fi->fh = (uintptr_t)members;
+	cache_members_open(fs, members->dir, fi);
 	if (fuse_reply_open(req, fi))
 		members_close(members);
 }

@@ -56,16 +56,22 @@ void name_encode(const char *key, size_t key_len, char *name)
 	}
 }
 
-size_t name_listed(const char *key, size_t key_len, char name[NAME_LISTED_MAX + 1])
+size_t name_listed_part(const char *part, size_t part_len, const char *key, size_t key_len,
+			char name[NAME_LISTED_MAX + 1])
 {
-	size_t len = name_length(key, key_len);
+	size_t len = name_length(part, part_len);
 
 	if (len > NAME_LISTED_MAX)
 		return (size_t)snprintf(name, NAME_LISTED_MAX + 1, "%%~%04X-%016llX", shard_slot(key, key_len),
 					(unsigned long long)name_hash(key, key_len));
-	name_encode(key, key_len, name);
+	name_encode(part, part_len, name);
 	name[len] = '\0';
 	return len;
+}
+
+size_t name_listed(const char *key, size_t key_len, char name[NAME_LISTED_MAX + 1])
+{
+	return name_listed_part(key, key_len, key, key_len, name);
 }
 
 static int hex_digit(char c)

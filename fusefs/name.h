@@ -42,6 +42,10 @@ void name_encode(const char *key, size_t key_len, char *name);
 /* Writes the name that a listing shows, with a NUL. Returns its length. */
 size_t name_listed(const char *key, size_t key_len, char name[NAME_LISTED_MAX + 1]);
 
+/* The same of a PART of a key; one that is too long is told by its KEY. */
+size_t name_listed_part(const char *part, size_t part_len, const char *key, size_t key_len,
+			char name[NAME_LISTED_MAX + 1]);
+
 /* Reads a name. KEY has room for LEN bytes (a key is never longer than its name) and may be NAME itself. */
 struct name name_decode(const char *name, size_t len, char *key);
 

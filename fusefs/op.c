@@ -28,18 +28,14 @@ static char *place(char *at, const char *bytes, size_t len)
 	return at;
 }
 
-static void *create(fuse_req_t req, size_t size, struct inode *inode, const char *key, size_t key_len,
-		    const char *member, size_t member_len)
+static struct op *make(struct fs *fs, size_t size, struct inode *inode, const char *key, size_t key_len,
+		       const char *member, size_t member_len)
 {
-	/* libfuse must not call interrupted() from within fuse_req_interrupt_func(): the answer frees the request. */
-	bool late = fuse_req_interrupted(req);
-	struct op *op = late ? NULL : calloc(1, size + key_len + 1 + member_len + 1);
-	if (!op) {
-		fuse_reply_err(req, late ? EINTR : ENOMEM);
+	struct op *op = calloc(1, size + key_len + 1 + member_len + 1);
+
+	if (!op)
 		return NULL;
-	}
-	op->fs = fs_of(req);
-	op->req = req;
+	op->fs = fs;
 	op->holds = 1;
 	op->began_us = stats_now_us();
 	op->inode = inode ? inode_hold(inode) : NULL;
@@ -48,8 +44,28 @@ static void *create(fuse_req_t req, size_t size, struct inode *inode, const char
 	if (member)
 		op->member = place(op->key + key_len + 1, member, member_len);
 	op->member_len = member_len;
+	return op;
+}
+
+static void *create(fuse_req_t req, size_t size, struct inode *inode, const char *key, size_t key_len,
+		    const char *member, size_t member_len)
+{
+	/* libfuse must not call interrupted() from within fuse_req_interrupt_func(): the answer frees the request. */
+	bool late = fuse_req_interrupted(req);
+	struct op *op = late ? NULL : make(fs_of(req), size, inode, key, key_len, member, member_len);
+
+	if (!op) {
+		fuse_reply_err(req, late ? EINTR : ENOMEM);
+		return NULL;
+	}
+	op->req = req;
 	fuse_req_interrupt_func(req, interrupted, op);
 	return op;
+}
+
+void *op_create_own(struct fs *fs, size_t size, struct inode *inode, const char *key, size_t key_len)
+{
+	return make(fs, size, inode, key, key_len, NULL, 0);
 }
 
 void *op_create(fuse_req_t req, size_t size, struct inode *inode, const char *key, size_t key_len)

@@ -50,6 +50,9 @@ void *op_create(fuse_req_t req, size_t size, struct inode *inode, const char *ke
 
 /* The same for a member of the directory DIR that need not have an inode: the op's inode is DIR. */
 void *op_create_in(fuse_req_t req, size_t size, struct inode *dir, const char *member, size_t member_len);
+
+/* The same of the key, for ourselves: no request is answered. NULL when out of memory. */
+void *op_create_own(struct fs *fs, size_t size, struct inode *inode, const char *key, size_t key_len);
 struct op *op_hold(struct op *op);
 void op_drop(struct op *op);
 

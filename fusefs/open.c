@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "pages.h"
+#include "prefix.h"
 #include "scratch.h"
 
 static bool writes(int flags)
@@ -89,8 +90,7 @@ static void looked(struct op *op, int error)
 	if (error == ESTALE && sight->kind == KIND_NONE)
 		inode_missed(op->inode, fs_now());
 	if (!error) {
-		inode_saw(op->inode, sight, fs_now());
-		cache_revoke(op->fs, op->inode); /* the handle shows what the kernel may not have been told */
+		cache_saw(op->fs, op->inode, sight); /* the handle shows what the kernel may not have been told */
 		cache_keep(op, op->inode);
 	}
 	if (error)
@@ -116,10 +116,13 @@ static void look_first(fuse_req_t req, struct inode *inode, const struct fuse_fi
 void open_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct inode *inode = fs_inode(fs_of(req), ino);
-	const struct sight *fresh = ino == FUSE_ROOT_ID ? NULL : cache_hit(fs_of(req), inode);
+	cache_settle(fs_of(req), inode);
+	const struct sight *hit = cache_hit(fs_of(req), inode);
+	const struct sight *fresh = hit ? hit : inode_fresh(inode, fs_now_ms());
 
-	if (!fresh)
-		fresh = inode_fresh(inode, fs_now_ms());
+	/* A listing has shown its size alone: its value comes as soon by a look, which can be kept. */
+	if (hit && !hit->start && hit->size && hit->size <= PROBE_BYTES)
+		fresh = NULL;
 
 	if (pending_visible(inode))
 		open_known(req, inode, NULL, fi);
@@ -148,8 +151,10 @@ void open_created(fuse_req_t req, struct inode *inode, enum transaction_origin o
 		fuse_reply_err(req, error);
 		return;
 	}
-	struct inode *dir = inode->parent ? inode->parent : fs->root;
-	dir->mtime = dir->ctime = fs_now();
+	if (inode->parent)
+		inode->parent->mtime = inode->parent->ctime = fs_now();
+	else
+		prefix_touch(fs, inode->key, inode->key_len);
 	set_modes(fi, handle);
 	lookup_entry(fs, inode, 0, &entry);
 	inode->lookups++;
@@ -163,7 +168,17 @@ struct create {
 	struct op op;
 	struct fuse_file_info fi;
 	bool open; /* else MKNOD */
+	mode_t mode;
 };
+
+/* Files of trees are looked at by programs that know them: git wants to see which can be run. */
+static void take_mode(const struct fs *fs, struct inode *inode, mode_t mode)
+{
+	if (!prefix_needs_keys(fs) || !(mode & 0111))
+		return;
+	inode->mode = mode & 07777 & ~fs->options->umask;
+	inode->has_mode = true;
+}
 
 /* The empty value is there: made by us. */
 static void exclusive_came(struct op *op, const shard_result *result)
@@ -181,6 +196,7 @@ static void exclusive_came(struct op *op, const shard_result *result)
 		op_error(op, ENOMEM);
 		return;
 	}
+	take_mode(op->fs, inode, create->mode);
 	inode_wrote(inode, fs_now());
 	cache_wrote(op->fs, op->key, op->key_len);
 	if (op->req && create->open) {
@@ -230,7 +246,8 @@ static void create_scratch(fuse_req_t req, const char *key, size_t key_len, cons
 	op_drop(&create->op);
 }
 
-static void create_exclusive(fuse_req_t req, const char *key, size_t key_len, const struct fuse_file_info *fi)
+static void create_exclusive(fuse_req_t req, const char *key, size_t key_len, mode_t mode,
+			     const struct fuse_file_info *fi)
 {
 	struct create *create = op_create(req, sizeof(*create), NULL, key, key_len);
 	struct words words = {0};
@@ -238,6 +255,7 @@ static void create_exclusive(fuse_req_t req, const char *key, size_t key_len, co
 	if (!create)
 		return;
 	create->open = fi != NULL;
+	create->mode = mode;
 	if (fi)
 		create->fi = *fi;
 	create->op.keeps_on = true;
@@ -250,7 +268,7 @@ static void create_exclusive(fuse_req_t req, const char *key, size_t key_len, co
 }
 
 /* Without O_EXCL nothing is sent: the first commit makes the key. */
-static void create_later(fuse_req_t req, const char *key, size_t key_len, struct fuse_file_info *fi)
+static void create_later(fuse_req_t req, const char *key, size_t key_len, mode_t mode, struct fuse_file_info *fi)
 {
 	struct inode *inode = inode_get(&fs_of(req)->inodes, KIND_STRING, key, key_len, fs_now());
 	bool truncates = fi->flags & O_TRUNC;
@@ -259,6 +277,7 @@ static void create_later(fuse_req_t req, const char *key, size_t key_len, struct
 		fuse_reply_err(req, ENOMEM);
 		return;
 	}
+	take_mode(fs_of(req), inode, mode);
 	open_created(req, inode, truncates ? TRANSACTION_OPENED : TRANSACTION_CREATED, fi);
 	inode_drop(inode);
 }
@@ -267,7 +286,7 @@ void open_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mod
 {
 	char *key;
 	size_t key_len;
-	int error = fs_key_of_name(fs_of(req), name, true, &key, &key_len);
+	int error = fs_key_of_name(fs_of(req), parent, name, true, &key, &key_len);
 
 	if (error) {
 		fuse_reply_err(req, error);
@@ -277,9 +296,9 @@ void open_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mod
 	if ((fi->flags & O_EXCL) && writes(fi->flags) && scratch_wanted(fs_of(req), key, key_len))
 		create_scratch(req, key, key_len, fi);
 	else if ((fi->flags & O_EXCL) || !writes(fi->flags))
-		create_exclusive(req, key, key_len, fi);
+		create_exclusive(req, key, key_len, mode, fi);
 	else
-		create_later(req, key, key_len, fi);
+		create_later(req, key, key_len, mode, fi);
 	free(key);
 }
 
@@ -287,18 +306,19 @@ void open_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode
 {
 	char *key;
 	size_t key_len;
-	int error = S_ISREG(mode) ? fs_key_of_name(fs_of(req), name, true, &key, &key_len) : EPERM;
+	int error = S_ISREG(mode) ? fs_key_of_name(fs_of(req), parent, name, true, &key, &key_len) : EPERM;
 
 	if (error) {
 		fuse_reply_err(req, error);
 		return;
 	}
-	create_exclusive(req, key, key_len, NULL);
+	create_exclusive(req, key, key_len, mode, NULL);
 	free(key);
 }
 
 void open_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	handle_close(handle_of(fi));
+	if (fi->fh) /* not of notice.h's */
+		handle_close(handle_of(fi));
 	fuse_reply_err(req, 0);
 }

@@ -4,6 +4,9 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "notice.h"
+#include "prefix.h"
+
 static void init(void *userdata, struct fuse_conn_info *conn)
 {
 	struct fs *fs = userdata;
@@ -56,6 +59,24 @@ static const struct fuse_lowlevel_ops root_ops = {
 	.getxattr = xattr_get,
 	.setxattr = xattr_set,
 	.removexattr = xattr_remove,
+};
+
+/* The directory of keys that begin in the same way. */
+static const struct fuse_lowlevel_ops prefix_ops = {
+	.lookup = lookup_lookup,
+	.getattr = prefix_getattr,
+	.setattr = setattr_setattr,
+	.create = open_create,
+	.mknod = open_mknod,
+	.unlink = remove_unlink,
+	.mkdir = mkdir_mkdir,
+	.rmdir = mkdir_rmdir,
+	.rename = rename_rename,
+	.opendir = dir_opendir,
+	.readdir = dir_readdir,
+	.readdirplus = dir_readdirplus,
+	.releasedir = dir_releasedir,
+	.getxattr = xattr_none,
 };
 
 /* A key's value. */
@@ -143,6 +164,7 @@ static const struct fuse_lowlevel_ops *const ops_of_kind[KIND_COUNT] = {
 	[KIND_LIST] = &typed_ops,      [KIND_SET] = &typed_ops,
 	[KIND_ZSET] = &typed_ops,      [KIND_STREAM] = &typed_ops,
 	[KIND_OTHER] = &key_ops,       [KIND_ROOT] = &root_ops,
+	[KIND_PREFIX] = &prefix_ops,
 	[KIND_MEMBER] = &member_ops,   [KIND_TOKEN] = &member_ops,
 	[KIND_PUSH] = &feed_ops,       [KIND_LOG] = &feed_ops,
 	[KIND_CONTROL] = &control_ops, [KIND_CONTROL_DIR] = &control_dir_ops,
@@ -150,7 +172,9 @@ static const struct fuse_lowlevel_ops *const ops_of_kind[KIND_COUNT] = {
 
 static const struct fuse_lowlevel_ops *ops_of(fuse_req_t req, fuse_ino_t ino)
 {
-	return ops_of_kind[fs_inode(fs_of(req), ino)->kind];
+	const struct fuse_lowlevel_ops *ops = fs_of(req)->notice ? notice_ops(req) : NULL;
+
+	return ops ? ops : ops_of_kind[fs_inode(fs_of(req), ino)->kind];
 }
 
 /* An operation that the kind of the inode INO decides on. */

@@ -19,6 +19,9 @@ void lookup_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 /* The entry that the kernel gets for an inode; its look-up is counted by the caller. */
 void lookup_entry(const struct fs *fs, const struct inode *inode, size_t size, struct fuse_entry_param *entry);
 
+/* LOOKUP of a key. */
+void lookup_key(fuse_req_t req, const char *key, size_t key_len);
+
 void lookup_member(fuse_req_t req, fuse_ino_t parent, const char *name);
 
 /* open.c */

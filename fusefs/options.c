@@ -48,8 +48,8 @@ static const struct argp_option arguments[] = {
 	{"foreground", 'f', NULL, 0, "Stay in the foreground, with errors of the background on stderr", 0},
 	{"options", 'o', "OPTIONS", 0,
 	 "Mount options, with commas: ro, allow_other, uid=N, gid=N, umask=OCTAL, ttl=keep|clear|SECONDS, "
-	 "uri=URI, password_file=FILE, timeout=MS, scratch=keys|memory, cache=coherent|off|pages, cache_size=MB, "
-	 "commit=auto|close|write, and libfuse's",
+	 "uri=URI, password_file=FILE, timeout=MS, sep=SEPARATOR, tree, scratch=keys|memory, cache=coherent|off|pages, "
+	 "cache_size=MB, commit=auto|close|write, inotify, and libfuse's",
 	 0},
 	{0},
 };
@@ -93,6 +93,30 @@ static void take_cache(struct options *options, const char *value)
 		cli_usage("-o cache=: off, coherent or pages is wanted, not \"%s\"", value);
 }
 
+static void take_inotify(struct options *options, const char *value)
+{
+	options->inotify = true;
+	if (*value)
+		cli_usage("-o inotify: no value is wanted");
+}
+
+static void take_sep(struct options *options, const char *value)
+{
+	if (!*value)
+		cli_usage("-o sep=: a separator is wanted, as in sep=:");
+	if (strchr(value, '/'))
+		cli_usage("-o sep=: a separator without / is wanted, not \"%s\"; -o tree is for keys with /", value);
+	free(options->separator);
+	options->separator = fstab_unescape(value);
+}
+
+static void take_tree(struct options *options, const char *value)
+{
+	if (*value)
+		cli_usage("-o tree: no value is wanted");
+	options->tree = true;
+}
+
 static void take_uri(struct options *options, const char *value)
 {
 	if (!*value)
@@ -122,7 +146,9 @@ static const struct {
 	{"uid", take_uid},         {"gid", take_gid},
 	{"umask", take_umask},     {"cache", take_cache},
 	{"scratch", take_scratch}, {"max_read", take_max_read},
+	{"sep", take_sep},         {"tree", take_tree},
 	{"uri", take_uri},         {"password_file", take_password_file},
+	{"inotify", take_inotify},
 };
 
 /* Handed on to libfuse, which would complain only when the servers have been asked. */
@@ -245,6 +271,14 @@ static void complete(struct options *options)
 	options->allow_other = is_given(options, "allow_other");
 	if (options->allow_other && is_given(options, "allow_root"))
 		cli_usage("-o allow_other and allow_root exclude each other");
+	if (options->inotify && !options->cache)
+		cli_usage("-o inotify: what changes is not known with -o cache=off");
+	if (options->inotify && is_given(options, "ro") && !is_given(options, "rw"))
+		cli_usage("-o inotify: with -o ro the kernel tells of nothing");
+	if (options->tree && options->separator)
+		cli_usage("-o sep= and tree exclude each other");
+	if (options->inotify && (options->tree || options->separator))
+		cli_usage("-o inotify: events are made in one directory alone, not with -o sep= or tree");
 	/* As with all file systems of libfuse. */
 	debugging = is_given(options, "debug");
 	options->foreground |= debugging;
@@ -258,6 +292,8 @@ static void complete(struct options *options)
 		snprintf(text, sizeof(text), "max_read=%u", options->max_read);
 		add(options, text);
 	}
+	if (options->tree)
+		options->separator = strcpy(cli_alloc(2), "/");
 	/* Who lets others in wants the modes to mean something. */
 	if (options->allow_other)
 		add(options, "default_permissions");
@@ -341,4 +377,5 @@ void options_finish(struct options *options)
 	fuse_opt_free_args(options->mount);
 	free(options->mount);
 	free(options->password_file);
+	free(options->separator);
 }

@@ -34,8 +34,11 @@ struct options {
 	unsigned long long ttl_seconds;
 	bool scratch;            /* files of editors are kept in memory */
 	bool cache;              /* what was seen is kept while it is true */
+	bool inotify;            /* is told of changes made elsewhere */
 	bool pages;              /* the kernel keeps small values, too */
 	size_t cache_size;       /* bytes */
+	char *separator;         /* of directories in keys, or NULL */
+	bool tree;               /* it is "/", and not shown */
 	unsigned max_read;       /* 0: not limited */
 	struct fuse_args *mount; /* what is libfuse's */
 };

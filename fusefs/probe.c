@@ -43,7 +43,6 @@ static void join(struct op *op)
 
 	if (--probe->left)
 		return;
-	cache_look_ends(op);
 	if (probe->error) {
 		probe->done(op, probe->error);
 	} else if (probe->typed ? probe->sight.kind != KIND_STRING : !probe->wrong && conclude(probe)) {
@@ -74,9 +73,14 @@ static long long number_of(const shard_reply *reply)
 	return reply->type == SHARD_REPLY_INTEGER ? reply->integer : -1;
 }
 
+static void came(struct op *op, const shard_result *result)
+{
+	cache_look_came(op->fs, &op->probe.look, op->key, op->key_len, result->node);
+}
+
 static void length_came(struct op *op, const shard_result *result)
 {
-	cache_look_came(op, result->node);
+	came(op, result);
 	if (!failed(&op->probe, result))
 		op->probe.length = number_of(result->reply);
 	join(op);
@@ -84,7 +88,7 @@ static void length_came(struct op *op, const shard_result *result)
 
 static void pttl_came(struct op *op, const shard_result *result)
 {
-	cache_look_came(op, result->node);
+	came(op, result);
 	if (!failed(&op->probe, result))
 		op->probe.pttl = number_of(result->reply);
 	join(op);
@@ -94,7 +98,7 @@ static void start_came(struct op *op, const shard_result *result)
 {
 	struct probe *probe = &op->probe;
 
-	cache_look_came(op, result->node);
+	came(op, result);
 	if (!failed(probe, result)) {
 		const shard_reply *reply = result->reply;
 		bool bytes = reply->type == SHARD_REPLY_STRING;
@@ -110,6 +114,7 @@ static void type_came(struct op *op, const shard_result *result)
 {
 	struct probe *probe = &op->probe;
 
+	came(op, result);
 	if (!failed(probe, result) && result->reply->type == SHARD_REPLY_STATUS)
 		probe->sight.kind = kind_of_type(result->reply->str);
 	join(op);
@@ -120,8 +125,10 @@ static unsigned submit_looks(struct op *op)
 	struct words range = {0};
 	unsigned count = 0;
 
-	if (op->probe.typed)
-		return op_submit_key(op, "TYPE", type_came);
+	if (op->probe.typed) {
+		count += op_submit_key(op, "TYPE", type_came);
+		return count + (op->probe.look.good && op_submit_key(op, "PTTL", pttl_came));
+	}
 	if (!op->probe.alone) {
 		count += op_submit_key(op, "STRLEN", length_came);
 		count += op_submit_key(op, "PTTL", pttl_came);
@@ -139,9 +146,10 @@ static void submit_all(struct op *op)
 
 	probe_finish(op);
 	/* What is kept must end when the key does. */
-	if (cache_look_begins(op))
+	bool kept = cache_look_begins(op->fs, &probe->look, op->key, op->key_len);
+	if (kept)
 		probe->alone = false;
-	unsigned wanted = probe->typed || probe->alone ? 2 : 4;
+	unsigned wanted = probe->typed ? 2 + kept : probe->alone ? 2 : 4;
 	probe->error = 0;
 	probe->wrong = 0;
 	probe->length = probe->pttl = 0;
@@ -183,7 +191,6 @@ void probe_finish(struct op *op)
 {
 	struct probe *probe = &op->probe;
 
-	cache_look_ends(op);
 	buffer_unref(probe->sight.start);
 	probe->sight = (struct sight){.kind = KIND_NONE};
 }

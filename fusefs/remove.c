@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "prefix.h"
 #include "scratch.h"
 
 struct removal {
@@ -30,8 +31,25 @@ static void removed(struct op *op, const shard_result *result)
 		return;
 	removal->done = true;
 	cache_wrote(op->fs, op->key, op->key_len);
-	op->fs->root->mtime = op->fs->root->ctime = fs_now();
+	prefix_touch(op->fs, op->key, op->key_len);
 	op_error(op, missing && !removal->unborn ? ENOENT : 0);
+}
+
+/* A value under a marker's name leaves the marker. */
+static void empty(struct op *op)
+{
+	struct words words = {0};
+
+	words_text(&words, "SET");
+	words_key(&words, op);
+	words_text(&words, "");
+	op_submit(op, &words, NULL, removed);
+}
+
+static void parent_kept(struct op *op, const shard_result *result)
+{
+	if (!op_failed(op, result))
+		op_submit_key(op, "UNLINK", removed);
 }
 
 /* No SET of it is under way. From here on there will be none: its handles write into memory. */
@@ -55,7 +73,10 @@ static void settled(struct op *op, int error)
 		inode_stale(op->inode);
 		inode_leave(op->inode);
 	}
-	op_submit_key(op, "UNLINK", removed);
+	if (prefix_is_marker(op->fs, op->key, op->key_len))
+		empty(op);
+	else if (!prefix_keep(op, op->key, op->key_len, false, parent_kept))
+		op_submit_key(op, "UNLINK", removed);
 }
 
 void remove_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -63,7 +84,7 @@ void remove_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 	struct fs *fs = fs_of(req);
 	char *key;
 	size_t key_len;
-	int error = fs_key_of_name(fs, name, false, &key, &key_len);
+	int error = fs_key_of_name(fs, parent, name, false, &key, &key_len);
 
 	if (error) {
 		fuse_reply_err(req, error);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * RENAME: one command within a slot. Across slots the value is copied, then
- * the source removed if it is still what was copied; both exist for a moment.
+ * RENAME of a key: what the kernel knows of both names, and what has no key,
+ * comes along.
  */
 #include "ops.h"
 
@@ -10,29 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <shard/slot.h>
-
 #include "errors.h"
+#include "move.h"
+#include "prefix.h"
+#include "rename_dir.h"
 #include "scratch.h"
-
-#define COPIES 4
-#define COPY_MAX "67108864"
 
 #ifndef RENAME_NOREPLACE
 #define RENAME_NOREPLACE 1
 #endif
-
-/* The serialized value, its expiry and its digest; nil: no such key; 0: too large. */
-static const char dump_script[] = "local value = redis.call('DUMP', KEYS[1])\n"
-				  "if not value then return false end\n"
-				  "if #value > tonumber(ARGV[1]) then return 0 end\n"
-				  "return {value, redis.call('PTTL', KEYS[1]), redis.sha1hex(value)}\n";
-
-/* Removes what still has this digest. 1: it is gone; 0: it has changed. */
-static const char remove_script[] = "local value = redis.call('DUMP', KEYS[1])\n"
-				    "if not value then return 1 end\n"
-				    "if redis.sha1hex(value) ~= ARGV[1] then return 0 end\n"
-				    "return redis.call('UNLINK', KEYS[1])\n";
 
 struct renaming {
 	struct op op;         /* its key is the source, its inode the source's */
@@ -44,10 +30,8 @@ struct renaming {
 	bool noreplace; /* the caller says so */
 	bool dir;       /* the source is one: it replaces nothing but an empty one, which is no key */
 	bool done;
-	unsigned copies;
 	unsigned unpublished; /* members of the source whose values are being stored */
 	int error;            /* of one of these */
-	char digest[41];
 	struct buffer *sent; /* a scratch file's value; or NULL */
 };
 
@@ -75,7 +59,8 @@ static void succeed(struct renaming *renaming)
 	struct fs *fs = op->fs;
 
 	renaming->done = true;
-	fs->root->mtime = fs->root->ctime = fs_now();
+	prefix_touch(fs, op->key, op->key_len);
+	prefix_touch(fs, renaming->to, renaming->to_len);
 	cache_wrote(fs, op->key, op->key_len);
 	cache_wrote(fs, renaming->to, renaming->to_len);
 	if (op->inode) {
@@ -116,120 +101,67 @@ static void rename_kept(struct renaming *renaming)
 	op_submit(&renaming->op, &words, NULL, target_looked);
 }
 
-/* ---- within a slot ---- */
+/* ---- a key ---- */
 
-static void renamed(struct op *op, const shard_result *result)
+/* What had a marker's name has left one. */
+static void marked(struct op *op, const shard_result *result)
 {
-	struct renaming *renaming = (struct renaming *)op;
+	if (!op_failed(op, result))
+		succeed((struct renaming *)op);
+}
 
-	if (is_kept(op) && errors_of_result(result) == ENOENT) {
+static void moved(void *ctx, int error)
+{
+	struct renaming *renaming = ctx;
+	struct op *op = &renaming->op;
+
+	if (error == ENOENT && is_kept(op))
 		rename_kept(renaming);
-		return;
-	}
-	if (op_failed(op, result))
-		return;
-	if (result->reply->type == SHARD_REPLY_INTEGER && !result->reply->integer)
-		fail(renaming, EEXIST);
-	else
-		succeed(renaming);
-}
-
-static void rename_in_slot(struct renaming *renaming)
-{
-	struct words words = {0};
-
-	words_text(&words, renaming->replace ? "RENAME" : "RENAMENX");
-	words_key(&words, &renaming->op);
-	words_add(&words, renaming->to, renaming->to_len);
-	op_submit(&renaming->op, &words, NULL, renamed);
-}
-
-/* ---- across slots ---- */
-
-static void copy(struct renaming *renaming);
-
-static bool submit_script(struct renaming *renaming, const char *script, const char *arg, op_step step)
-{
-	shard_call how = {.flags = SHARD_IDEMPOTENT};
-	struct words words = {0};
-
-	words_text(&words, "EVAL");
-	words_text(&words, script);
-	words_text(&words, "1");
-	words_key(&words, &renaming->op);
-	words_text(&words, arg);
-	return op_submit(&renaming->op, &words, &how, step);
-}
-
-static void source_removed(struct op *op, const shard_result *result)
-{
-	struct renaming *renaming = (struct renaming *)op;
-
-	if (op_failed(op, result))
-		return;
-	if (result->reply->type == SHARD_REPLY_INTEGER && result->reply->integer) {
-		succeed(renaming);
-	} else if (++renaming->copies < COPIES) {
-		renaming->replace = true; /* it is our copy by now */
-		copy(renaming);
-	} else {
-		op_error(op, EBUSY);
-	}
-}
-
-static void restored(struct op *op, const shard_result *result)
-{
-	struct renaming *renaming = (struct renaming *)op;
-
-	if (result->error == SHARD_ESERVER && errors_of_result(result) == EEXIST)
-		fail(renaming, EEXIST);
-	else if (!op_failed(op, result))
-		submit_script(renaming, remove_script, renaming->digest, source_removed);
-}
-
-static void restore(struct renaming *renaming, const shard_reply *value, long long pttl)
-{
-	struct words words = {0};
-	char expiry[24];
-
-	/* For RESTORE 0 is "never". */
-	snprintf(expiry, sizeof(expiry), "%lld", pttl < 0 ? 0 : pttl ? pttl : 1);
-	words_text(&words, "RESTORE");
-	words_add(&words, renaming->to, renaming->to_len);
-	words_text(&words, expiry);
-	words_add(&words, value->str, value->len);
-	if (renaming->replace)
-		words_text(&words, "REPLACE");
-	op_submit(&renaming->op, &words, NULL, restored);
-}
-
-static void dumped(struct op *op, const shard_result *result)
-{
-	struct renaming *renaming = (struct renaming *)op;
-
-	if (op_failed(op, result))
-		return;
-	const shard_reply *reply = result->reply;
-	if (reply->type == SHARD_REPLY_NIL && is_kept(op)) {
-		rename_kept(renaming);
-	} else if (reply->type == SHARD_REPLY_NIL) {
-		op_error(op, ENOENT);
-	} else if (reply->type == SHARD_REPLY_INTEGER) {
-		/* What mv makes to copy into is a hash. */
+	else if (error == E2BIG) /* What mv makes to copy into is a hash. */
 		op_error(op, !renaming->dir || op->inode->kind == KIND_HASH ? EXDEV : EFBIG);
-	} else if (reply->type != SHARD_REPLY_ARRAY || reply->len != 3 ||
-		   reply->element[0].type != SHARD_REPLY_STRING || reply->element[1].type != SHARD_REPLY_INTEGER ||
-		   reply->element[2].type != SHARD_REPLY_STRING || reply->element[2].len != 40) {
-		op_error(op, EIO);
-	} else {
-		memcpy(renaming->digest, reply->element[2].str, 40);
-		restore(renaming, &reply->element[0], reply->element[1].integer);
-	}
+	else if (error)
+		fail(renaming, error);
+	else if (!prefix_is_marker(op->fs, op->key, op->key_len))
+		succeed(renaming);
+	else
+		prefix_mark(op, op->key, op->key_len, marked);
+	op_drop(op);
 }
 
-static void copy(struct renaming *renaming)
+static void move(struct renaming *renaming)
 {
-	submit_script(renaming, dump_script, COPY_MAX, dumped);
+	struct op *op = op_hold(&renaming->op);
+	const struct move_options how = {
+		.from = op->key,
+		.from_len = op->key_len,
+		.to = renaming->to,
+		.to_len = renaming->to_len,
+		.most = MOVE_MAX,
+		.replace = renaming->replace,
+		.began_us = op->began_us,
+	};
+
+	op->asked = true;
+	move_start(op->fs, &how, moved, renaming);
+}
+
+static void parent_kept(struct op *op, const shard_result *result)
+{
+	if (!op_failed(op, result))
+		move((struct renaming *)op);
+}
+
+/* The directory that it leaves must stay. */
+static void keep_parent(struct renaming *renaming)
+{
+	struct op *op = &renaming->op;
+	const struct tree *tree = &op->fs->tree;
+	size_t parent = tree_parent(tree, op->key, op->key_len);
+	bool same = parent == tree_parent(tree, renaming->to, renaming->to_len) &&
+		    !memcmp(op->key, renaming->to, parent);
+
+	if (same || !prefix_keep(op, op->key, op->key_len, false, parent_kept))
+		move(renaming);
 }
 
 /* ---- a scratch file becomes a key ---- */
@@ -308,10 +240,8 @@ static void target_settled(struct op *op, int error)
 		replace_target(renaming);
 	if (op->inode && op->inode->scratch)
 		store_scratch(renaming);
-	else if (shard_client_together(fs_client(op->fs), op->key, op->key_len, renaming->to, renaming->to_len))
-		rename_in_slot(renaming);
 	else
-		copy(renaming);
+		keep_parent(renaming);
 }
 
 static void source_published(struct op *op, int error)
@@ -381,23 +311,114 @@ static void start(fuse_req_t req, const char *key, size_t key_len, char *to, siz
 	op_drop(&renaming->op);
 }
 
+/* ---- a key, or (-o tree) a directory ---- */
+
+struct choosing {
+	struct op op; /* its key is what the directory's prefix would be */
+	size_t key_len;
+	char *to;
+	struct tree_place place; /* of the new name */
+	unsigned flags;
+};
+
+static void finish_choosing(struct op *op)
+{
+	free(((struct choosing *)op)->to);
+}
+
+/* TO becomes the renaming's. */
+static void rename_place(fuse_req_t req, const char *path, const struct tree_place *from, char *to, const struct tree_place *place,
+			 bool dir, unsigned flags)
+{
+	bool fits = dir ? place->dir_len : place->key_len || place->kind != PLACE_DIR;
+
+	if (!fits)
+		fuse_reply_err(req, EINVAL);
+	else if (dir)
+		rename_dir(req, path, from->dir_len, to, place->dir_len, flags & RENAME_NOREPLACE);
+	else
+		start(req, path, from->key_len, to, place->key_len, flags);
+	if (dir || !fits)
+		free(to);
+}
+
+static void exists_came(void *ctx, const struct survey_view *view, int error)
+{
+	struct choosing *choosing = ctx;
+	struct op *op = &choosing->op;
+	const struct tree_place from = {PLACE_EITHER, choosing->key_len, op->key_len, {0}};
+	char *to = choosing->to;
+
+	if (error)
+		op_error(op, error);
+	fuse_req_t req = op_answer(op);
+	if (req) {
+		fuse_req_interrupt_func(req, NULL, NULL);
+		choosing->to = NULL;
+		rename_place(req, op->key, &from, to, &choosing->place, view->dir, choosing->flags);
+	}
+	op_drop(op);
+}
+
+/* Takes TO. */
+static void choose(fuse_req_t req, const char *path, const struct tree_place *from, char *to, const struct tree_place *place,
+		   unsigned flags)
+{
+	struct fs *fs = fs_of(req);
+	struct choosing *choosing;
+	bool dir = from->kind == PLACE_DIR;
+
+	if (from->kind != PLACE_EITHER || survey_knows(&fs->survey, path, from->dir_len, &dir)) {
+		rename_place(req, path, from, to, place, dir, flags);
+		return;
+	}
+	choosing = op_create(req, sizeof(*choosing), NULL, path, from->dir_len);
+	if (!choosing) {
+		free(to);
+		return;
+	}
+	choosing->op.finish = finish_choosing;
+	choosing->key_len = from->key_len;
+	choosing->to = to;
+	choosing->place = *place;
+	choosing->flags = flags;
+	survey_ask(&fs->survey, path, from->dir_len, SURVEY_EXISTS, exists_came, choosing);
+}
+
+static int check(struct fs *fs, fuse_ino_t parent, const char *name, fuse_ino_t new_parent, const char *new_name,
+		 unsigned flags)
+{
+	enum kind kind = fs_inode(fs, new_parent)->kind;
+
+	if (flags & ~(unsigned)RENAME_NOREPLACE)
+		return EINVAL;
+	if (control_is_in(fs, new_parent) || (parent == FUSE_ROOT_ID && !strcmp(name, CONTROL_NAME)) ||
+	    (new_parent == FUSE_ROOT_ID && !strcmp(new_name, CONTROL_NAME)))
+		return EPERM;
+	return kind == KIND_ROOT || kind == KIND_PREFIX ? 0 : EXDEV;
+}
+
 void rename_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent, const char *new_name,
 		   unsigned flags)
 {
 	struct fs *fs = fs_of(req);
-	char *key = NULL, *to = NULL;
-	size_t key_len, to_len;
-	int error = flags & ~(unsigned)RENAME_NOREPLACE ? EINVAL : new_parent != FUSE_ROOT_ID ? EXDEV : 0;
+	struct tree_place from = {PLACE_NONE}, place = {PLACE_NONE};
+	char *path = NULL, *to = NULL;
+	int error = check(fs, parent, name, new_parent, new_name, flags);
 
-	if (error == EXDEV && control_is_in(fs, new_parent))
-		error = EPERM;
 	if (!error)
-		error = fs_key_of_name(fs, name, false, &key, &key_len);
+		error = prefix_decode(fs, fs_inode(fs, parent), name, &from, &path);
+	if (!error && (from.kind == PLACE_NONE || from.kind == PLACE_HASHED))
+		error = ENOENT;
 	if (!error)
-		error = fs_key_of_name(fs, new_name, true, &to, &to_len);
-	if (error)
+		error = prefix_decode(fs, fs_inode(fs, new_parent), new_name, &place, &to);
+	if (!error && (place.kind == PLACE_NONE || place.kind == PLACE_HASHED))
+		error = EINVAL;
+	if (error) {
 		fuse_reply_err(req, error);
-	else
-		start(req, key, key_len, to, to_len, flags);
-	free(key);
+		free(to);
+	} else {
+		choose(req, path, &from, to, &place, flags);
+	}
+	free(path);
 }

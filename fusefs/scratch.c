@@ -12,10 +12,12 @@ static const char *const patterns[] = {".*.sw?", "sed??????", "*~", "4913", ".go
 
 bool scratch_wanted(const struct fs *fs, const char *key, size_t key_len)
 {
+	size_t start = tree_parent(&fs->tree, key, key_len);
+
 	if (!fs->options->scratch || memchr(key, '\0', key_len))
 		return false;
 	for (size_t i = 0; i < sizeof(patterns) / sizeof(*patterns); i++)
-		if (fnmatch(patterns[i], key, 0) == 0)
+		if (fnmatch(patterns[i], key + start, 0) == 0)
 			return true;
 	return false;
 }

@@ -14,7 +14,9 @@
 #include "cli.h"
 #include "feed.h"
 #include "mountpoint.h"
+#include "notice.h"
 #include "ops.h"
+#include "prefix.h"
 #include "scratch.h"
 
 #define REQUESTS_A_TICK 64
@@ -155,7 +157,8 @@ static bool start(struct session *session, struct options *options, const char *
 
 	fs->mounted = fs_now();
 	fs->root = inode_alone(KIND_ROOT, fs->mounted);
-	if (!fs->root || inode_table_init(&fs->inodes, fs->options->cache_size) || control_start(fs, options)) {
+	if (!fs->root || inode_table_init(&fs->inodes, fs->options->cache_size) || control_start(fs, options) ||
+	    prefix_start(fs)) {
 		cli_error("out of memory");
 		return false;
 	}
@@ -165,9 +168,14 @@ static bool start(struct session *session, struct options *options, const char *
 	}
 	if (!mount(session, mountpoint))
 		return false;
-	if (cache_start(fs) == 0)
+	int error = cache_start(fs);
+	if (!error)
+		error = notice_start(fs, mountpoint, session->device);
+	if (!error)
 		return true;
-	cli_error("out of memory");
+	cli_error("cannot begin: %s", strerror(error));
+	notice_stop(fs);
+	cache_stop(fs);
 	fuse_session_unmount(fs->session);
 	return false;
 }
@@ -260,9 +268,11 @@ static void finish(struct session *session)
 	scratch_finish(fs);
 	control_finish(fs);
 	inode_table_finish(&fs->inodes);
+	prefix_finish(fs);
 	inode_drop(fs->root);
 	if (fs->session)
 		fuse_session_destroy(fs->session);
+	notice_finish(fs);
 }
 
 /* Before the inodes and the session are freed: its last callbacks answer requests. */
@@ -282,6 +292,8 @@ bool session_serve(struct options *options, const char *mountpoint, void (*ready
 	if (ok) {
 		shard_client_run(client);
 		cache_stop(&session.fs);
+		notice_stop(&session.fs);
+		survey_stop(&session.fs.survey);
 		shard_watch_remove(session.fuse_watch);
 		ok = unmount(&session, mountpoint) && !session.given_up;
 		store_all(&session.fs);

@@ -202,7 +202,7 @@ static void answer(struct setattr *set)
 {
 	struct inode *inode = set->op.inode;
 
-	if (inode == set->op.fs->root)
+	if (inode == set->op.fs->root || inode->kind == KIND_PREFIX)
 		reply_attr(&set->op, 0, NULL);
 	else if (inode->pending && (pending_visible(inode) || inode->gone))
 		reply_attr(&set->op, buffer_size(inode->pending->t.buffer), NULL);

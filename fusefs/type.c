@@ -207,6 +207,7 @@ static void looked(struct op *op, const shard_result *result)
 	int error = errors_of_result(result);
 
 	probe_finish(op);
+	cache_look_came(op->fs, &op->probe.look, op->key, op->key_len, result->node);
 	if (!error && result->reply->type == SHARD_REPLY_ARRAY)
 		error = take_length(type, result->reply, sight);
 	else if (!error)
@@ -227,6 +228,7 @@ void type_look(struct op *op)
 	const struct type *type = type_of_op(op);
 	struct words words[2] = {0};
 
+	cache_look_begins(op->fs, &op->probe.look, op->key, op->key_len);
 	if (type->length && !op->probe.alone) {
 		add_command(&words[0], type->exists, op);
 		add_command(&words[1], type->length, op);

@@ -161,6 +161,7 @@ static void expiry_set(struct op *op, const shard_result *result)
 	/* PERSIST says 0 of a key that has no expiry, too. */
 	bool there = result->reply->type == SHARD_REPLY_INTEGER &&
 		     (result->reply->integer || ((struct expiry *)op)->seconds < 0);
+	cache_wrote(op->fs, op->key, op->key_len);
 	op_error(op, there ? 0 : ENOENT);
 }
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """shardfs on a cluster of three masters: everything, servers and clients too, shares one CPU."""
 
+import contextlib
+import itertools
 import os
 import subprocess
 import time
@@ -12,7 +14,6 @@ from shardtest import Cluster, TempDir, program
 from tools import records
 
 OPERATIONS = ("stat", "read", "create", "unlink")
-HOT = ("stat", "read")
 UNCACHED = ("-o", "cache=off")
 SHOWN = {"stat": "stat", "read": "open+read+close", "create": "create+write+close", "unlink": "unlink"}
 VALUE = b"v" * 100
@@ -21,7 +22,8 @@ SCAN = "redis-cli --scan, node after node"
 
 
 def run(context):
-    parts = {"ops": bench_operations, "hot": bench_hot, "cp": bench_copies, "ls": bench_listings}
+    parts = {"ops": bench_operations, "hot": bench_hot, "cold": bench_cold, "see": bench_see, "cp": bench_copies,
+             "ls": bench_listings, "again": bench_again, "memory": bench_memory}
     with Cluster(masters=3, replicas=0) as cluster:
         for name, part in parts.items():
             if context.only in name:
@@ -90,20 +92,128 @@ def operation_rows(got, clients, peer):
             yield Row(what + more, "us", ours, peer, theirs, *kind)
 
 
+EXAMPLE = "libfuse's passthrough_ll, cache=always"
+
+
+def fill_folder(folder, count, prefix="old0-", value=VALUE):
+    for i in range(count):
+        with open(os.path.join(folder, f"{prefix}{i}"), "wb") as file:
+            file.write(value)
+
+
 def bench_hot(context, cluster):
-    """What was looked at before, with caching and without."""
+    """What was looked at before, with caching and without, and the same on a cached example of libfuse."""
     count = context.scaled(2000)
     fill(cluster, 1, count)
-    with mounts.shardfs(cluster) as cached, mounts.shardfs(cluster, *UNCACHED) as asking:
+    cluster.call("SET", "page", b"p" * 4096)
+    with TempDir("shard-bench-") as source:
+        fill_folder(source, count)
+        with open(os.path.join(source, "page"), "wb") as file:
+            file.write(b"p" * 4096)
+        mounted = {
+            "cached": mounts.shardfs(cluster),
+            "pages": mounts.shardfs(cluster, "-o", "cache=pages"),
+            "asking": mounts.shardfs(cluster, *UNCACHED),
+            "example": mounts.Example(source, "always"),
+        }
+        with contextlib.ExitStack() as stack:
+            for mount in mounted.values():
+                stack.enter_context(mount)
+            # A READ makes the kernel doubt the time of access: the first stat() after it asks.
+            sides = {
+                name: lambda m=mount: {
+                    **operations(cluster, m, 1, count, ("read", "pread", "stat")),
+                    **operations(cluster, m, 1, 10 * count, ("pread",)),
+                    **operations(cluster, m, 1, count, ("stat",)),
+                }
+                for name, mount in mounted.items()
+            }
+            got = interleave(context, sides, 2 * context.rounds)
+    yield from hot_rows(got)
 
-        def side(mount):
-            return lambda: operations(cluster, mount, 1, count, HOT)
 
-        got = interleave(context, {"cached": side(cached), "asking": side(asking)}, 2 * context.rounds)
-        for name, goal in (("stat", ()), ("read", ("speed-up", 3.0))):
-            what = f"{SHOWN[name]}, looked at before, CPU of all"
-            metric = f"{name} all"
-            yield Row(what, "us", got.median("cached", metric), "-o cache=off", got.median("asking", metric), *goal)
+def hot_rows(got):
+    shown = {"stat": "stat", "read": "open+read+close", "pread": "pread of 4 KiB"}
+    near = ("speed-up", 0.9)
+    for name, side, peer, peer_name, goal in (
+        ("stat", "cached", "example", EXAMPLE, near),
+        ("pread", "pages", "example", EXAMPLE, near),
+        ("pread", "cached", "example", EXAMPLE, ()),
+        ("read", "cached", "example", EXAMPLE, near),
+        ("read", "pages", "example", EXAMPLE, ()),
+        ("stat", "cached", "asking", "-o cache=off", ()),
+        ("read", "cached", "asking", "-o cache=off", ("speed-up", 3.0)),
+        ("read", "pages", "asking", "-o cache=off", ()),
+    ):
+        what = f"{shown[name]}, looked at before{', cache=pages' * (side == 'pages')}, CPU of all"
+        yield Row(what, "us", got.median(side, f"{name} all"), peer_name, got.median(peer, f"{name} all"), *goal)
+
+
+# ---- what was never looked at ----
+
+
+def get_all(cluster, key, count):
+    server = cluster.master_of(key)
+    argv = [program("bench-fs-see"), "127.0.0.1", str(server.port), key, "-", str(count)]
+    cpu = cpu_of([server.pid])
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
+    if done.returncode:
+        raise Failure(done.stderr.strip())
+    wall, own = (int(word) / 1e9 for word in done.stdout.split())
+    return {"wall": wall, "cpu": cpu_of([server.pid]) - cpu + own}
+
+
+def bench_cold(context, cluster):
+    """Each run has names of its own. All keys are on one node."""
+    count, turns = context.scaled(1000), itertools.count()
+    server = cluster.master_of("{cold}")
+    with TempDir("shard-bench-") as source:
+
+        def cat(key):
+            return ["cat", *(f"{key}{i}" for i in range(count))]
+
+        def ours():
+            key = f"{{cold}}{next(turns)}-"
+            with server.connect(timeout=60) as connection:
+                connection.pipeline([("SET", f"{key}{i}", VALUE) for i in range(count)])
+            return run_in(cat(key), mount.path, [mount.pid, *(s.pid for s in cluster.servers)])
+
+        def both():
+            key = f"{{cold}}{next(turns)}-"
+            fill_folder(source, count, key)
+            with server.connect(timeout=60) as connection:
+                connection.pipeline([("SET", f"{key}{i}", VALUE) for i in range(count)])
+            one = run_in(cat(key), example.path, [example.pid])
+            other = get_all(cluster, key, count)
+            return {metric: one[metric] + other[metric] for metric in one}
+
+        with mounts.shardfs(cluster) as mount, mounts.Example(source, "never") as example:
+            got = interleave(context, {"ours": ours, "both": both})
+    for metric, more, kind in (("cpu", ", CPU of all", ("ratio", 1.3)), ("wall", "", ())):
+        yield Row(f"cat of {count} cold keys{more}", "ms", got.median("ours", metric),
+                  f"passthrough_ll, cache=never, and {count} GETs by hiredis", got.median("both", metric), *kind)
+    cluster.flush()
+
+
+# ---- how soon a change is seen ----
+
+
+def bench_see(context, cluster):
+    server = cluster.master_of("seen")
+    with mounts.shardfs(cluster) as mount:
+
+        def see():
+            argv = [program("bench-fs-see"), "127.0.0.1", str(server.port), "seen", os.path.join(mount.path, "seen"),
+                    str(context.scaled(2000))]
+            done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
+            if done.returncode:
+                raise Failure(done.stderr.strip())
+            return dict(zip(("p50", "p99", "get"), (int(word) / 1e9 for word in done.stdout.split())))
+
+        got = interleave(context, {"see": see})
+    for metric, kind in (("p50", ("ratio", 5.0)), ("p99", ())):
+        yield Row(f"a change is seen by another, {metric}", "us", got.median("see", metric), "one GET by hiredis, p50",
+                  got.median("see", "get"), *kind)
 
 
 # ---- copies ----
@@ -188,3 +298,68 @@ def bench_listings(context, cluster):
             what = f"{name} of {count} keys"
             for metric, more, kind in (("all", ", CPU of all", ("ratio", limit)), ("wall", "", ())):
                 yield Row(what + more, "ms", got.median(name, metric), SCAN, got.median("scan", metric), *kind)
+    cluster.flush()
+
+
+def run_in(argv, folder, pids):
+    """The CPU of the program and of those processes."""
+    start, cpu = time.monotonic(), cpu_of(pids)
+    child = subprocess.Popen(argv, cwd=folder, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        raise Failure(f"{' '.join(argv)} in {folder}: ended with status {child.returncode}")
+    wall = time.monotonic() - start
+    return {"wall": wall, "cpu": cpu_of(pids) - cpu + usage.ru_utime + usage.ru_stime}
+
+
+def listed_again(folder, pids):
+    run_in(["ls", "-l"], folder, pids)
+    return run_in(["ls", "-l"], folder, pids)
+
+
+def bench_again(context, cluster):
+    """The second `ls -l`; the first one is made just before. libfuse's example takes a descriptor for each file."""
+    count = context.scaled(100000)
+    fewer = min(count, mounts.Example.most_files())
+    owners = records.Owners(cluster)
+    with TempDir("shard-bench-") as source, TempDir("shard-bench-") as local, contextlib.ExitStack() as stack:
+        fill_folder(source, fewer, "key:", b"v")
+        fill_folder(local, count, "key:", b"v")
+        example = stack.enter_context(mounts.Example(source, "always"))
+        rows = []
+        for number, name, folder, pid, goal in (
+            (fewer, EXAMPLE, example.path, example.pid, ("ratio", 1.2)),
+            (count, "a local directory", local, None, ()),
+        ):
+            records.fill(owners, records.names(number))
+            with mounts.shardfs(cluster) as ours:
+                got = interleave(context, {
+                    "ours": lambda m=ours: listed_again(m.path, [m.pid]),
+                    "peer": lambda f=folder, p=pid: listed_again(f, [p] if p else []),
+                })
+            for metric, more, kind in (("cpu", ", CPU of all", goal), ("wall", "", ())):
+                rows.append(Row(f"ls -l of {number} keys, second time{more}", "ms", got.median("ours", metric), name,
+                                got.median("peer", metric), *kind))
+            cluster.flush()
+    yield from rows
+
+
+def resident(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmRSS")) / 1024
+
+
+def bench_memory(context, cluster):
+    count = context.scaled(1000000)
+    owners = records.Owners(cluster)
+    records.fill(owners, records.names(count))
+    with mounts.shardfs(cluster) as ours:
+        most = 0
+        for argv in (["ls", "-f"], ["find", "."], ["ls", "-l"]):
+            context.progress(f"{' '.join(argv)} of {count} keys")
+            run_in(argv, ours.path, [ours.pid])
+            most = max(most, resident(ours.pid))
+            what = f"resident after {' '.join(argv)} of {count} keys"
+            yield Row(what, "MB", most, "what is allowed", 64.0, "absolute", 64.0)
+    cluster.flush()

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bench-fs-client DIR PIDS CLIENTS COUNT OPERATION...: CLIENTS processes do each OPERATION (stat, read, create, unlink)
+ * bench-fs-client DIR PIDS CLIENTS COUNT OPERATION...: CLIENTS processes do each OPERATION (stat, read, pread, create, unlink)
  * on COUNT files each, one operation after the other. PIDS are the daemon's and those of the servers, with commas.
  * Prints a line for each: "OPERATION WALL-NS DAEMON-NS ALL-NS": the time that one operation took of the whole, the
  * daemon's CPU, and that of the daemon, the servers and the clients together. What comes after the last answer
  * (RELEASE) counts, too.
  *
+ * pread is of the file "page" alone, which has 4096 bytes and stays open.
  * stat and read are of files "oldC-N" that are there (C is the client); create makes "newC-N", which unlink removes.
  */
 #include <errno.h>
@@ -58,6 +59,16 @@ static int run_read(const char *path)
 	return n == VALUE_LEN ? 0 : -1;
 }
 
+static int run_pread(const char *path)
+{
+	static int fd = -1;
+	char bytes[4096];
+
+	if (fd < 0)
+		fd = open("page", O_RDONLY);
+	return fd >= 0 && pread(fd, bytes, sizeof(bytes), 0) == sizeof(bytes) ? 0 : -1;
+}
+
 static int run_create(const char *path)
 {
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
@@ -73,6 +84,7 @@ static int run_unlink(const char *path)
 static const struct operation operations[] = {
 	{"stat", "old", run_stat},
 	{"read", "old", run_read},
+	{"pread", "old", run_pread},
 	{"create", "new", run_create},
 	{"unlink", "new", run_unlink},
 };

@@ -54,7 +54,8 @@ enum {
 	REQ_INTERNAL = 1 << 16, /* not the caller's: not counted */
 	REQ_FIXED = 1 << 17,    /* to `node` and no other */
 	REQ_NEEDS_MAP = 1 << 18, /* may not be sent to a seed on the off chance */
-	REQ_READONLY = 1 << 19   /* changes nothing */
+	REQ_READONLY = 1 << 19,  /* changes nothing */
+	REQ_DOWN = 1 << 20       /* its node said that the cluster is down */
 };
 
 struct stream {
@@ -118,8 +119,7 @@ struct client_node {
 	uint64_t retry_at; /* no attempt to connect before */
 	uint64_t used_at;  /* when a request was sent last */
 	struct timer probe;
-	struct client_node *probed; /* the replica that is being asked for its ROLE */
-	unsigned probe_turn;
+	struct client_node *probed_for; /* the master for which this one is being asked for its ROLE; or NULL */
 	struct conn *data, *replica, *idle; /* idle: a LANE_OWN connection to use again */
 	struct conn **spread; /* where a server gets several connections: those beside `data`; or NULL */
 	struct list conns;                  /* all, the retired ones too */
@@ -198,10 +198,12 @@ struct shard_client {
 	uint32_t refresh_round;
 	unsigned refresh_failures; /* in a row */
 	bool refresh_denied;               /* the map may not be asked for */
-	struct client_node *refresh_first; /* to ask before all others, or NULL */
 	struct client_node *refresh_asked; /* who is being asked */
 	char *refresh_why;
 	struct timer refresh_timer; /* when to begin */
+	struct client_node *promoted; /* who is being asked because it says that it is a master now; or NULL */
+	uint64_t promoted_at, promoted_seq;
+	uint64_t newest_seq; /* what was asked for before this is older than the map of now */
 	struct list refresh_waiters;
 	struct map_patch *patch;
 	size_t patch_count, patch_room;
@@ -260,6 +262,11 @@ void node_dial(struct client_node *node);
 /* The map is new: silent nodes that lost their slots are given up. */
 void node_map_changed(shard_client *client);
 
+/* ---- probe.c ---- */
+void probe_init(struct client_node *node);
+/* Somebody waits for NODE, which is sick, or says that the cluster is down. */
+void probe_soon(struct client_node *node);
+
 /* ---- request.c ---- */
 struct shard_request *request_create(shard_client *client, size_t len); /* STATE_NEW, bytes to be written */
 static inline char *request_bytes(struct shard_request *req)
@@ -282,6 +289,8 @@ void request_done(struct shard_request *req, int error, const shard_reply *reply
 /* Sends on who waited for a map; and of who pauses, those of SLOT, or (-1) those whose owner is another than in BEFORE. */
 void request_wake(shard_client *client, const shard_topology *before, int slot);
 void request_wake_waiting(shard_client *client); /* the former alone */
+/* Sends on one of those that pause because NODE said that the cluster is down. Returns whether there was any. */
+bool request_try_down(struct client_node *node);
 /* The pool's ring is another: sends on those who pause and whose server has changed. */
 void request_wake_moved(shard_client *client);
 /* What to report at the deadline, should nothing else happen. */
@@ -326,8 +335,9 @@ void multi_reset(struct shard_request *req);
 void multi_free(struct multi *multi);
 
 /* ---- map.c ---- */
-/* Asks for a refresh; FIRST (or NULL) is asked before all others, and at once. */
-void map_refresh(shard_client *client, enum policy_refresh when, struct client_node *first);
+void map_refresh(shard_client *client, enum policy_refresh when); /* asks for one */
+/* NODE says that it is a master now: its map is asked for at once, whoever else is being asked. */
+void map_promoted(shard_client *client, struct client_node *node);
 void map_moved(shard_client *client, unsigned slot, struct client_node *node);
 bool map_install(shard_client *client, shard_topology *topology, uint64_t seq); /* takes the reference */
 void map_init(shard_client *client);

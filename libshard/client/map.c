@@ -13,8 +13,10 @@
 #define SPREAD_MS 1000   /* a MOVED can wait: its own slot is patched */
 #define URGENT_MS 50     /* jitter where requests wait for the answer */
 #define FAILED_MS 100    /* after a fetch that failed; doubled up to 1600 */
-#define PROMOTED_MS 100  /* between two fetches that a promotion asks for */
+#define PROMOTED_MS 20   /* between two fetches that a promotion asks for */
 #define TRIES 5          /* nodes asked before the seeds */
+
+static const char *const cluster_slots[] = {"CLUSTER", "SLOTS"};
 
 static void ask_next(shard_client *client);
 static void refresh_due(struct timer *timer);
@@ -278,7 +280,7 @@ static void end_refresh(shard_client *client, int error, const char *message)
 	}
 	if (client->refresh_again) {
 		client->refresh_again = false;
-		map_refresh(client, REFRESH_NOW, NULL);
+		map_refresh(client, REFRESH_NOW);
 	}
 	call_waiters(client, error, message);
 }
@@ -341,6 +343,31 @@ static void refused(shard_client *client, const shard_result *result)
 	}
 }
 
+/* Makes *TOPOLOGY of NODE's answer; or returns an error, and *WHY (WHY may be NULL). */
+static int read_map(shard_client *client, const struct client_node *node, const shard_reply *reply,
+		    shard_topology **topology, const char **why)
+{
+	const char *unused;
+	int error = shard__topology_from_slots(reply, node->host, node->port, client->address_map,
+					       client->address_ctx, topology, why ? why : &unused);
+
+	if (error || shard_topology_covered(*topology))
+		return error;
+	if (why)
+		*why = "the cluster has no slots assigned";
+	shard_topology_unref(*topology);
+	return SHARD_ENOROUTE;
+}
+
+/* Takes the reference. Another may have come by a shorter way meanwhile. */
+static int install_newer(shard_client *client, shard_topology *topology)
+{
+	if (client->refresh_seq >= client->newest_seq)
+		return map_install(client, topology, client->refresh_seq) ? SHARD_OK : SHARD_ENOMEM;
+	shard_topology_unref(topology);
+	return SHARD_OK;
+}
+
 static void got_map(void *ctx, const shard_result *result)
 {
 	shard_client *client = ctx;
@@ -351,19 +378,13 @@ static void got_map(void *ctx, const shard_result *result)
 
 	client->refresh_asked = NULL;
 	if (error == SHARD_OK)
-		error = shard__topology_from_slots(result->reply, node->host, node->port, client->address_map,
-						   client->address_ctx, &topology, &why);
+		error = read_map(client, node, result->reply, &topology, &why);
 	else if (no_cluster(result) && (!map_known(client) || client->single))
 		error = shard_topology_single(node->host, node->port, &topology);
 	else
 		refused(client, result);
-	if (error == SHARD_OK && !shard_topology_covered(topology)) {
-		error = SHARD_ENOROUTE;
-		why = "the cluster has no slots assigned";
-		shard_topology_unref(topology);
-	}
-	if (error == SHARD_OK && !map_install(client, topology, client->refresh_seq))
-		error = SHARD_ENOMEM;
+	if (error == SHARD_OK)
+		error = install_newer(client, topology);
 	if (error == SHARD_OK) {
 		node_unref(node);
 		end_refresh(client, SHARD_OK, "");
@@ -414,11 +435,8 @@ static struct client_node *random_node(shard_client *client)
 static struct client_node *next_to_ask(shard_client *client)
 {
 	size_t try = client->refresh_tries++;
-	struct client_node *node = client->refresh_first;
+	struct client_node *node = NULL;
 
-	client->refresh_first = NULL;
-	if (node)
-		return node;
 	if (client->topology && try < TRIES)
 		node = random_node(client);
 	for (size_t i = 0; !node && i < client->seed_count; i++) {
@@ -431,7 +449,6 @@ static struct client_node *next_to_ask(shard_client *client)
 
 static void ask_next(shard_client *client)
 {
-	const char *const slots[] = {"CLUSTER", "SLOTS"};
 	struct client_node *node = next_to_ask(client);
 
 	if (!node) {
@@ -443,7 +460,8 @@ static void ask_next(shard_client *client)
 	client->refresh_asked = node;
 	node->asked = client->refresh_round;
 	node_ref(node);
-	if (submit_internal(client, node, client->connect_timeout_ms, got_map, client, 2, slots, NULL) == SHARD_OK)
+	if (submit_internal(client, node, client->connect_timeout_ms, got_map, client, 2, cluster_slots,
+			    NULL) == SHARD_OK)
 		return;
 	client->refresh_asked = NULL;
 	node_unref(node);
@@ -475,7 +493,7 @@ static void refresh_due(struct timer *timer)
 	ask_next(client);
 }
 
-void map_refresh(shard_client *client, enum policy_refresh when, struct client_node *first)
+void map_refresh(shard_client *client, enum policy_refresh when)
 {
 	uint64_t now = loop_now(&client->loop);
 	uint64_t since = now - client->refresh_started;
@@ -487,15 +505,39 @@ void map_refresh(shard_client *client, enum policy_refresh when, struct client_n
 		client->refresh_again = true;
 		return;
 	}
-	if (first) {
-		client->refresh_first = first;
-		wait = since < PROMOTED_MS ? (unsigned)(PROMOTED_MS - since) : 0;
-	} else {
-		wait = client_random(client) % (when == REFRESH_NOW ? URGENT_MS : SPREAD_MS);
-		if (client->refresh_started && since < SPACING_MS)
-			wait += (unsigned)(SPACING_MS - since);
-	}
+	wait = client_random(client) % (when == REFRESH_NOW ? URGENT_MS : SPREAD_MS);
+	if (client->refresh_started && since < SPACING_MS)
+		wait += (unsigned)(SPACING_MS - since);
 	schedule(client, wait);
+}
+
+static void got_promoted_map(void *ctx, const shard_result *result)
+{
+	shard_client *client = ctx;
+	struct client_node *node = client->promoted;
+	shard_topology *topology = NULL;
+
+	client->promoted = NULL;
+	if (result->error == SHARD_OK && read_map(client, node, result->reply, &topology, NULL) == SHARD_OK &&
+	    map_install(client, topology, client->promoted_seq))
+		client->newest_seq = ++client->map_seq;
+	node_unref(node);
+}
+
+void map_promoted(shard_client *client, struct client_node *node)
+{
+	uint64_t now = loop_now(&client->loop);
+
+	/* Whoever has seen that it is one will see it again. */
+	if (client->destroying || client->promoted || now - client->promoted_at < PROMOTED_MS)
+		return;
+	if (submit_internal(client, node, client->connect_timeout_ms, got_promoted_map, client, 2, cluster_slots,
+			    NULL) != SHARD_OK)
+		return;
+	client->promoted_at = now;
+	client->promoted_seq = client->map_seq;
+	client->promoted = node;
+	node_ref(node);
 }
 
 void map_wanted(shard_client *client)
@@ -507,7 +549,7 @@ void map_wanted(shard_client *client)
 		schedule(client, 0);
 		return;
 	}
-	map_refresh(client, REFRESH_NOW, NULL);
+	map_refresh(client, REFRESH_NOW);
 }
 
 int shard_refresh(shard_client *client, shard_callback callback, void *ctx)

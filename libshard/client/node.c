@@ -9,8 +9,6 @@
 
 #define RETRY_MIN 10   /* ms between attempts to connect to one node ... */
 #define RETRY_MAX 1000 /* ... doubled up to here */
-#define PROBE_MS 50    /* how often the replicas of a sick master are asked whether they are one now */
-#define PROBE_TIMEOUT_MS 1000
 #define UNUSED_MS 10000   /* a node that no map names is forgotten after this */
 #define NO_READS_MS 10000 /* a replica that refused READONLY is left alone for this */
 
@@ -20,7 +18,6 @@ static void on_piece(struct conn *conn, struct conn_item *item, size_t offset, c
 static void on_wrote(struct conn *conn, struct conn_item *item);
 static void on_up(struct conn *conn);
 static void on_down(struct conn *conn, int error, const char *why);
-static void probe_expired(struct timer *timer);
 
 static const struct conn_ops conn_ops = {
 	.reply = on_reply, .piece = on_piece, .wrote = on_wrote, .up = on_up, .down = on_down};
@@ -88,7 +85,7 @@ struct client_node *node_get(shard_client *client, const char *host, uint16_t po
 	node->serial = ++client->next_serial;
 	node->used_at = loop_now(&client->loop);
 	list_init(&node->conns);
-	timer_init(&node->probe, probe_expired);
+	probe_init(node);
 	list_push(&client->nodes, &node->all);
 	b = bucket_of(host, port);
 	node->hash_next = client->bucket[b];
@@ -269,6 +266,8 @@ void node_send(struct client_node *node, struct shard_request *req)
 	struct conn *conn = req->lane == LANE_DATA && client->connections == 1 ? node->data : NULL;
 
 	move_to(req, node);
+	if (node->sick)
+		probe_soon(node);
 	if (!conn) {
 		if (!may_dial(node, req->lane)) {
 			pause_until(req, node->retry_at);
@@ -451,8 +450,7 @@ static void note_failure(struct client_node *node, bool was_up)
 static void become_sick(struct client_node *node)
 {
 	node->sick = true;
-	if (!node->client->pool && !timer_armed(&node->probe))
-		timer_start(&node->client->loop.wheel, &node->probe, node->client->loop.now + PROBE_MS / 2);
+	probe_soon(node);
 }
 
 /* What becomes of a request whose connection is gone. */
@@ -541,7 +539,7 @@ static void on_down(struct conn *conn, int error, const char *why)
 	if (client->pool && !idle)
 		pool_failed(node);
 	if (node->in_map && was_up)
-		map_refresh(client, REFRESH_NOW, NULL);
+		map_refresh(client, REFRESH_NOW);
 	if (replica && error == SHARD_EAUTH && !client->destroying)
 		ask_master(node, &queue);
 	while (!list_empty(&sent)) {
@@ -605,7 +603,7 @@ static void check_conn(struct client_node *node, struct conn *conn, uint64_t now
 	/* What is not sent yet may still go elsewhere. */
 	conn->hold = true;
 	become_sick(node);
-	map_refresh(client, REFRESH_NOW, NULL);
+	map_refresh(client, REFRESH_NOW);
 }
 
 /* A connection of a blocking command's own may be silent; retired ones may not. */
@@ -679,114 +677,5 @@ void node_map_changed(shard_client *client)
 		else
 			conn_fail(node->data, SHARD_ECONNECT, "it went silent and was replaced");
 		node->refs--;
-	}
-}
-
-/* ---- has a replica been promoted? ---- */
-
-static void probe_answered(void *ctx, const shard_result *result)
-{
-	struct client_node *node = ctx, *replica = node->probed;
-
-	node->probed = NULL;
-	if (result->error == SHARD_OK && result->reply->type == SHARD_REPLY_ARRAY && result->reply->len &&
-	    shard_reply_is(&result->reply->element[0], "master") && node->sick)
-		map_refresh(node->client, REFRESH_NOW, replica);
-	node_unref(replica);
-	node_unref(node);
-}
-
-static void probe_replica(struct client_node *node, struct client_node *replica)
-{
-	const char *const role[] = {"ROLE"};
-
-	if (submit_internal(node->client, replica, PROBE_TIMEOUT_MS, probe_answered, node, 1, role, NULL) != SHARD_OK)
-		return;
-	node_ref(node);
-	node_ref(replica);
-	node->probed = replica;
-}
-
-/* The K-th healthy replica of the master that has INDEX in the map; NULL: it has no more than *COUNT. */
-static struct client_node *healthy_replica(shard_client *client, int index, unsigned k, unsigned *count)
-{
-	*count = 0;
-	for (size_t i = 0; i < client->node_of_count; i++) {
-		struct client_node *other = client->node_of[i];
-
-		if (shard_topology_node(client->topology, i)->master != index || !other || other->sick)
-			continue;
-		if ((*count)++ == k)
-			return other;
-	}
-	return NULL;
-}
-
-/* All of them in turn. */
-static struct client_node *next_replica(struct client_node *node, int index)
-{
-	unsigned count, turn = node->probe_turn++;
-
-	healthy_replica(node->client, index, UINT32_MAX, &count);
-	return count ? healthy_replica(node->client, index, turn % count, &count) : NULL;
-}
-
-static void probe_expired(struct timer *timer)
-{
-	struct client_node *node = list_entry(timer, struct client_node, probe);
-	shard_client *client = node->client;
-	struct client_node *replica = NULL;
-	int index;
-
-	if (client->pool) {
-		pool_probe(node);
-		return;
-	}
-	if (!node->sick || !client->topology || client->single || !client->pending)
-		return;
-	index = shard_topology_find_addr(client->topology, node->host, node->port);
-	if (index < 0)
-		return;
-	if (!node->probed)
-		replica = next_replica(node, index);
-	if (replica)
-		probe_replica(node, replica);
-	timer_start(&client->loop.wheel, timer, client->loop.now + PROBE_MS);
-}
-
-/* ---- what is known of them ---- */
-
-static void add_list(const struct list *items, size_t *count, size_t *bytes)
-{
-	for (const struct list *l = items->next; l != items; l = l->next) {
-		++*count;
-		*bytes += list_entry(l, struct conn_item, link)->len;
-	}
-}
-
-void shard_client_each_node(shard_client *client, void (*callback)(void *ctx, const shard_node_state *state), void *ctx)
-{
-	for (struct list *l = client->nodes.next; l != &client->nodes; l = l->next) {
-		const struct client_node *node = list_entry(l, struct client_node, all);
-		shard_node_state state = {
-			.addr = node->addr,
-			.ejected = node->ejected,
-			.ejected_at = node->ejected_at,
-			.ejections = node->ejections,
-			.closed = node->closed,
-			.errors = node->errors,
-			.late = node->late,
-			.requests = node->requests,
-			.request_bytes = node->request_bytes,
-		};
-
-		for (const struct list *c = node->conns.next; c != &node->conns; c = c->next) {
-			const struct conn *conn = list_entry(c, struct conn, links);
-
-			state.connections += conn->state == CONN_UP;
-			add_list(&conn->queue, &state.queued, &state.queued_bytes);
-			add_list(&conn->sent, &state.sent, &state.sent_bytes);
-		}
-		callback(ctx, &state);
 	}
 }

@@ -8,6 +8,7 @@
 
 static const size_t class_size[SIZE_CLASSES] = {96, 320, 1280};
 #define FREE_MAX 4096
+#define TRIED_BYTES 16384 /* more are not sent to find out whether the cluster is up again */
 #define SILENCE_TURN(client) ((client)->pause_ms / 4 + 1)
 
 static void timer_expired(struct timer *timer);
@@ -426,6 +427,7 @@ void request_event(struct shard_request *req, enum policy_event_kind kind, const
 
 	set_cause(req, why, strlen(why));
 	req->state = STATE_NEW;
+	req->flags &= ~(uint32_t)REQ_DOWN;
 	if (kind == EVENT_LOST_SENT)
 		req->executed_maybe = true;
 	req->cause_error = kind == EVENT_NO_OWNER  ? SHARD_ENOROUTE
@@ -438,7 +440,7 @@ void request_event(struct shard_request *req, enum policy_event_kind kind, const
 	if (decision.verdict == VERDICT_FAIL && may_have_changed(req))
 		decision.error = SHARD_EUNKNOWN;
 	if (decision.refresh != REFRESH_NO && !(req->flags & REQ_INTERNAL))
-		map_refresh(client, decision.refresh, NULL);
+		map_refresh(client, decision.refresh);
 	/* Without a map another seed is the better try; when all refuse there is nobody to talk to. */
 	if (!client->topology && !(req->flags & REQ_FIXED) && (kind == EVENT_CONNECT || kind == EVENT_RESOLVE)) {
 		/* Many requests may be lost with one connection to one seed. */
@@ -508,35 +510,19 @@ static __attribute__((noinline)) void error_reply(struct shard_request *req, str
 	if (decision.redirect.kind == REDIRECT_MOVED && target)
 		map_moved(client, redirect.slot, target);
 	if (decision.refresh == REFRESH_NOW || (decision.refresh == REFRESH_SOON && !client->lazy))
-		map_refresh(client, decision.refresh, NULL);
+		map_refresh(client, decision.refresh);
 	if (decision.verdict == VERDICT_DONE) {
 		finish_error(req, reply);
 		return;
 	}
 	note_error(req, reply);
+	req->flags &= ~(uint32_t)REQ_DOWN;
+	if (decision.down) {
+		req->flags |= REQ_DOWN;
+		probe_soon(req->node);
+	}
 	follow(req, conn, &decision, target);
 }
-
-void request_reply(struct shard_request *req, struct conn *conn, const shard_reply *reply)
-{
-	if (req->state == STATE_CONN) {
-		if (req->multi)
-			reply = multi_outcome(req, reply);
-		if (reply->type == SHARD_REPLY_ERROR) {
-			error_reply(req, conn, reply);
-			return;
-		}
-		timer_stop(&req->timer);
-		call_back(req, SHARD_OK, reply, "");
-		request_free(req);
-		return;
-	}
-	req->owed = false;
-	if (req->state == STATE_DEAD)
-		request_free(req);
-}
-
-/* ---- all of them ---- */
 
 static void route_all(struct list *woken)
 {
@@ -554,6 +540,68 @@ static void wake(struct shard_request *req, struct list *woken)
 	else
 		timer_stop(&req->timer);
 }
+
+/* The cluster is up again, as NODE sees it. */
+static void wake_down(struct client_node *node)
+{
+	shard_client *client = node->client;
+	struct list woken;
+
+	list_init(&woken);
+	for (struct list *l = client->waiting.next, *next; l != &client->waiting; l = next) {
+		struct shard_request *req = list_entry(l, struct shard_request, item.link);
+
+		next = l->next;
+		if (req->flags & REQ_DOWN && req->node == node)
+			wake(req, &woken);
+	}
+	route_all(&woken);
+}
+
+bool request_try_down(struct client_node *node)
+{
+	shard_client *client = node->client;
+	struct list woken;
+	bool any = false;
+
+	list_init(&woken);
+	for (struct list *l = client->waiting.next; l != &client->waiting && list_empty(&woken); l = l->next) {
+		struct shard_request *req = list_entry(l, struct shard_request, item.link);
+
+		if (!(req->flags & REQ_DOWN) || req->node != node)
+			continue;
+		any = true;
+		if (req->stream || req->item.len > TRIED_BYTES)
+			continue;
+		wake(req, &woken);
+		break;
+	}
+	route_all(&woken);
+	return any;
+}
+
+void request_reply(struct shard_request *req, struct conn *conn, const shard_reply *reply)
+{
+	if (req->state == STATE_CONN) {
+		if (req->multi)
+			reply = multi_outcome(req, reply);
+		if (reply->type == SHARD_REPLY_ERROR) {
+			error_reply(req, conn, reply);
+			return;
+		}
+		timer_stop(&req->timer);
+		if (req->flags & REQ_DOWN)
+			wake_down(req->node);
+		call_back(req, SHARD_OK, reply, "");
+		request_free(req);
+		return;
+	}
+	req->owed = false;
+	if (req->state == STATE_DEAD)
+		request_free(req);
+}
+
+/* ---- all of them ---- */
 
 void request_wake_waiting(shard_client *client)
 {

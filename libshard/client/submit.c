@@ -194,6 +194,7 @@ static int send_to_node(const struct line *line, const char *addr)
 		return SHARD_ENOMEM;
 	req->flags |= REQ_FIXED;
 	req->policy.once = true;
+	req->item.asking = line->how->flags & SHARD_ASKING;
 	req->node = node;
 	node_ref(node);
 	start(line, req);

@@ -20,11 +20,18 @@ static bool number(const char **p, const char *end, unsigned max, unsigned *valu
 	return *p > start;
 }
 
+static bool begins_with(const char *text, size_t len, const char *words)
+{
+	size_t n = strlen(words);
+
+	return len >= n && !memcmp(text, words, n);
+}
+
 static bool first_word_is(const char *text, size_t len, const char *word)
 {
 	size_t n = strlen(word);
 
-	return len >= n && !memcmp(text, word, n) && (len == n || text[n] == ' ');
+	return begins_with(text, len, word) && (len == n || text[n] == ' ');
 }
 
 void policy_parse_redirect(const char *text, size_t len, struct policy_redirect *redirect)
@@ -131,6 +138,7 @@ static void decide_reply(struct policy_request *request, const struct policy_eve
 			pause_then(request, decision, REFRESH_NO, random);
 	} else if (first_word_is(text, len, "CLUSTERDOWN")) {
 		pause_then(request, decision, REFRESH_NOW, random);
+		decision->down = begins_with(text, len, "CLUSTERDOWN The cluster is down");
 	} else if (first_word_is(text, len, "LOADING")) {
 		if (request->on_replica)
 			decision->verdict = VERDICT_MASTER;
@@ -156,6 +164,7 @@ void policy_decide(struct policy_request *request, const struct policy_event *ev
 {
 	decision->refresh = REFRESH_NO;
 	decision->redirect.kind = REDIRECT_NONE;
+	decision->down = false;
 	decision->pause_ms = 0;
 	decision->error = SHARD_OK;
 	switch (event->kind) {

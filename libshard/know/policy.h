@@ -89,6 +89,7 @@ struct policy_decision {
 	enum policy_verdict verdict;
 	enum policy_refresh refresh;
 	struct policy_redirect redirect; /* kind MOVED: patch the map, whatever the verdict */
+	bool down; /* the node says that the cluster is: what is sent to it is refused until that has ended */
 	unsigned pause_ms;
 	int error;
 };

@@ -101,6 +101,7 @@ static shard_topology *topology_copy(const shard_topology *old)
 		if (!node)
 			goto fail;
 		node->master = from->master;
+		node->epoch = from->epoch;
 	}
 	for (size_t i = 0; i < old->open_count; i++) {
 		const shard_open_slot *open = &old->open[i];

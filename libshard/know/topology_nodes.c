@@ -173,6 +173,8 @@ static int parse_line(struct nodes_parser *p, struct shard__text line)
 	if (!error)
 		error = shard__builder_node(b, &node, &index);
 	if (!error)
+		b->topology->node[index]->epoch = epoch;
+	if (!error)
 		error = remember_master(p, index, field[MASTER]);
 	while (!error && shard__next_word(&line, ' ', &word))
 		error = parse_slots(b, word, index);

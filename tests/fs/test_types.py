@@ -732,7 +732,7 @@ print(*sorted(seen))
 
 class Faults(unittest.TestCase):
     def test_a_server_that_does_not_answer(self):
-        with Server() as server, Mount(server.uri, timeout=700) as mount:
+        with Server() as server, Mount(server.uri, timeout=700, options="cache=off") as mount:
             server.call("HSET", "h", "f", "v")
             server.call("RPUSH", "l", "v")
             server.call("XADD", "x", "*", "f", "v")

@@ -94,11 +94,21 @@ static void a_silent_replica_is_left_for_another(void **state)
 	want_took(get, 100, 1000);
 }
 
+/* INCR goes to NODE, which was promoted just now. */
+static void want_soon(struct node *node, struct ask *incr)
+{
+	uint64_t promoted = now_ms();
+
+	expect(node, "INCR", "foo");
+	want_time(promoted, 0, 100);
+	say(node, ":1\r\n");
+	want_integer(incr, 1);
+}
+
 /* Before all nodes agree that the master failed: the replica says that it is a master now. */
 static void a_promotion_is_noticed_at_the_replica_itself(void **state)
 {
 	struct ask *incr;
-	uint64_t promoted;
 
 	start("0-8191 n0; 8192-16383 n1 n2");
 	on(NULL, "GET", "+x\r\n");
@@ -110,11 +120,90 @@ static void a_promotion_is_noticed_at_the_replica_itself(void **state)
 	run_for(100);
 	on(n2, "ROLE", "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n");
 	node_layout(n2, "0-8191 n0; 8192-16383 n2"); /* the others do not know yet */
-	promoted = now_ms();
+	want_soon(n2, incr);
+}
+
+#define SLAVE "*1\r\n$5\r\nslave\r\n"
+#define MASTER "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n"
+#define THREE_REPLICAS "0-8191 n0; 8192-16383 n1 n2 n3 n4"
+
+/* Whichever it is: they are all asked each time, and each by itself. */
+static void a_promotion_of_any_of_several_is_noticed_at_once(void **state)
+{
+	struct ask *incr;
+
+	start(THREE_REPLICAS);
+	on(NULL, "ROLE", SLAVE);
+	on(n2, "ROLE", NULL); /* never answers */
+	node_down(n1);
+	incr = ask("INCR", "foo");
+	until(heard(n3, "ROLE") > 5 && heard(n4, "ROLE") > 5);
+	check_count(heard(n2, "ROLE"), 1);
+	on(n4, "ROLE", MASTER);
+	node_layout(n4, "0-8191 n0; 8192-16383 n4 n2 n3");
+	want_soon(n4, incr);
+	forget(n2);
+}
+
+/* The old master of the last failover, say, that came back as a replica. */
+static void a_promotion_of_one_that_was_down_before_is_noticed(void **state)
+{
+	struct ask *incr;
+
+	start("0-8191 n0; 8192-16383 n1 n2");
+	on(NULL, "ROLE", SLAVE);
+	on(n1, "GET", "+x\r\n");
+	node_down(n2);
+	want_status(ask_flags(SHARD_REPLICA, "GET", "foo"), "x");
+	node_up(n2);
+	node_down(n1);
+	incr = ask("INCR", "foo");
+	until(heard(n2, "ROLE") > 1);
+	on(n2, "ROLE", MASTER);
+	node_layout(n2, "0-8191 n0; 8192-16383 n2");
+	want_soon(n2, incr);
+}
+
+/* It had given up: what it is asked next does not wait for the next attempt to connect. */
+static void a_promotion_while_nobody_asked_is_noticed_by_the_next_request(void **state)
+{
+	struct ask *incr;
+
+	start("0-8191 n0; 8192-16383 n1 n2");
+	options.timeout_ms = 20000;
+	on(NULL, "ROLE", SLAVE);
+	node_down(n1);
+	incr = ask_how((&(shard_call){.timeout_ms = 3000}), "INCR", "foo"); /* attempts are a second apart by then */
+	want_error(incr, SHARD_ECONNECT);
+	run_for(150);
+	on(n2, "ROLE", MASTER);
+	node_layout(n2, "0-8191 n0; 8192-16383 n2");
+	incr = ask("INCR", "foo");
+	want_soon(n2, incr);
+}
+
+/* And an answer that was under way is of the time before. */
+static void a_promotion_waits_for_no_map_that_is_being_fetched(void **state)
+{
+	struct ask *incr;
+
+	start("0-8191 n0; 8192-16383 n1 n2");
+	on(NULL, "ROLE", SLAVE);
+	on(n0, "CLUSTER SLOTS", NULL);
+	on(n2, "CLUSTER SLOTS", "-LOADING Redis is loading the dataset in memory\r\n"); /* so n0 it is */
+	node_down(n1);
+	incr = ask("INCR", "foo");
+	expect(n0, "CLUSTER", "SLOTS");
+	on(n2, "CLUSTER SLOTS", slots("0-8191 n0; 8192-16383 n2"));
+	on(n2, "ROLE", MASTER);
+	want_soon(n2, incr);
+	say(n0, "%s", slots("0-8191 n0; 8192-16383 n1 n2"));
+	run_for(50);
+	incr = ask("INCR", "foo");
 	expect(n2, "INCR", "foo");
-	want_time(promoted, 0, 350);
-	say(n2, ":1\r\n");
-	want_integer(incr, 1);
+	say(n2, ":2\r\n");
+	want_integer(incr, 2);
+	want_took(incr, 0, 100);
 }
 
 static void a_replica_that_lost_its_master_or_slot_sends_on(void **state)
@@ -224,6 +313,10 @@ int main(int argc, char *argv[])
 		scripted(a_replica_that_breaks_in_flight_is_replaced),
 		scripted(a_silent_replica_is_left_for_another),
 		scripted(a_promotion_is_noticed_at_the_replica_itself),
+		scripted(a_promotion_of_any_of_several_is_noticed_at_once),
+		scripted(a_promotion_of_one_that_was_down_before_is_noticed),
+		scripted(a_promotion_while_nobody_asked_is_noticed_by_the_next_request),
+		scripted(a_promotion_waits_for_no_map_that_is_being_fetched),
 		scripted(a_replica_that_lost_its_master_or_slot_sends_on),
 		scripted(mget_may_be_answered_by_replicas),
 		scripted(a_replica_that_was_promoted_serves_writes),

@@ -149,6 +149,48 @@ static void clusterdown_ends_at_the_deadline_with_its_cause(void **state)
 	check(heard(NULL, "CLUSTER SLOTS") <= 2, "%u refreshes in 400 ms", heard(NULL, "CLUSTER SLOTS"));
 }
 
+/* However long it was down: one goes to see, and the others follow at once. */
+static void clusterdown_all_go_on_as_soon_as_one_is_served(void **state)
+{
+	struct ask *incr[50];
+	unsigned late;
+	uint64_t up;
+
+	options.timeout_ms = 20000;
+	start(TWO);
+	on(n1, "INCR", "-CLUSTERDOWN The cluster is down\r\n");
+	for (int i = 0; i < 50; i++)
+		incr[i] = ask("INCR", "foo");
+	run_for(1500); /* their pauses are as long as they get */
+	on(n1, "INCR", ":1\r\n");
+	up = now_ms();
+	late = late_ms();
+	for (int i = 0; i < 50; i++)
+		want_integer(incr[i], 1);
+	check(now_ms() - up < 100 + late_ms() - late, "the last one is served %d ms later", (int)(now_ms() - up));
+}
+
+/* Whoever waits long asks seldom: the one that goes to see stands for all. */
+static void clusterdown_is_no_storm(void **state)
+{
+	struct ask *incr[50];
+	unsigned before;
+
+	options.timeout_ms = 20000;
+	start(TWO);
+	on(n1, "INCR", "-CLUSTERDOWN The cluster is down\r\n");
+	for (int i = 0; i < 50; i++)
+		incr[i] = ask("INCR", "foo");
+	run_for(1500);
+	before = heard(n1, "INCR");
+	run_for(1000);
+	/* 50 of them after 160 to 320 ms each, and one in 20 ms. */
+	check(heard(n1, "INCR") - before < 50 * 7 + 60, "%u tries in a second", heard(n1, "INCR") - before);
+	on(n1, "INCR", ":1\r\n");
+	for (int i = 0; i < 50; i++)
+		want_integer(incr[i], 1);
+}
+
 /* ---- rule 5 ---- */
 
 #define LOADING "-LOADING Redis is loading the dataset in memory\r\n"
@@ -392,6 +434,8 @@ int main(int argc, char *argv[])
 		scripted(clusterdown_only_accepts_reads),
 		scripted(clusterdown_slot_not_served),
 		scripted(clusterdown_ends_at_the_deadline_with_its_cause),
+		scripted(clusterdown_all_go_on_as_soon_as_one_is_served),
+		scripted(clusterdown_is_no_storm),
 		scripted(loading_is_waited_for),
 		scripted(a_read_goes_elsewhere_when_its_replica_loads),
 		scripted(masterdown_goes_to_the_master),

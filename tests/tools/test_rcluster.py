@@ -266,7 +266,9 @@ class OneCluster(Case):
 
     def test_up_with_another_layout_is_refused(self):
         before = self.user.pids()
-        for args in (["--masters", 4], ["--replicas", 0], ["--port", self.base + 100], ["--bind", "127.0.0.2"]):
+        for args in (["--masters", 2], ["--replicas", 0]):
+            self.assertIn("it can grow, but not shrink", self.user.fails("up", *args))
+        for args in (["--port", self.base + 100], ["--bind", "127.0.0.2"]):
             self.assertIn(f"--masters 3 --replicas 1 --port {self.base}", self.user.fails("up", *args))
         self.assertEqual(self.user.pids(), before)
 

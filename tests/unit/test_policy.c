@@ -116,6 +116,20 @@ static void once_means_once(void **state)
 	assert_int_equal(decide(&request, EVENT_NO_OWNER, NULL).error, SHARD_ENOROUTE);
 }
 
+static void a_cluster_that_is_down_is_not_a_slot_that_nobody_serves(void **state)
+{
+	struct policy_request request = {0};
+
+	assert_true(decide(&request, EVENT_ERROR_REPLY, "CLUSTERDOWN The cluster is down").down);
+	assert_true(decide(&request, EVENT_ERROR_REPLY,
+			   "CLUSTERDOWN The cluster is down and only accepts read commands").down);
+	assert_false(decide(&request, EVENT_ERROR_REPLY, "CLUSTERDOWN Hash slot not served").down);
+	assert_false(decide(&request, EVENT_ERROR_REPLY, "CLUSTERDOWN").down);
+	assert_false(decide(&request, EVENT_ERROR_REPLY, "LOADING Redis is loading the dataset in memory").down);
+	request.once = true;
+	assert_false(decide(&request, EVENT_ERROR_REPLY, "CLUSTERDOWN The cluster is down").down);
+}
+
 static void only_ask_asks_for_no_refresh(void **state)
 {
 	struct policy_request request = {0};
@@ -238,6 +252,7 @@ int main(void)
 		cmocka_unit_test(a_host_that_does_not_fit_is_none),
 		cmocka_unit_test(each_error_has_its_verdict),
 		cmocka_unit_test(once_means_once),
+		cmocka_unit_test(a_cluster_that_is_down_is_not_a_slot_that_nobody_serves),
 		cmocka_unit_test(only_ask_asks_for_no_refresh),
 		cmocka_unit_test(what_was_sent_is_sent_again_only_where_that_is_safe),
 		cmocka_unit_test(five_redirects_then_a_pause_and_five_more),

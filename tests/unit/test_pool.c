@@ -247,9 +247,9 @@ static void what_nutcracker_takes_is_taken(void **state)
 /* ---- what is refused ---- */
 
 #define DIRECTIVES                                                                                                     \
-	"listen, hash, hash_tag, distribution, timeout, backlog, client_connections, redis, redis_auth, redis_db, "    \
-	"preconnect, auto_eject_hosts, tcpkeepalive, reuseport, eject_keeps_ring, server_connections, "                \
-	"server_retry_timeout, server_failure_limit, servers"
+	"listen, hash, hash_tag, distribution, timeout, backlog, client_connections, redis, redis_auth, redis_user, "  \
+	"redis_db, preconnect, auto_eject_hosts, tcpkeepalive, reuseport, eject_keeps_ring, cluster, strict, "         \
+	"server_connections, server_retry_timeout, server_failure_limit, servers"
 #define HASHES                                                                                                         \
 	"one_at_a_time, md5, crc16, crc32, crc32a, fnv1_64, fnv1a_64, fnv1_32, fnv1a_32, hsieh, murmur, jenkins, xxh3"
 #define DISTRIBUTIONS "ketama, modula, random, jump, rendezvous"

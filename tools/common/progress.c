@@ -68,6 +68,15 @@ static size_t draw_bar(char *to, uint64_t part, uint64_t whole, size_t text_len)
 	return width + 3;
 }
 
+/* ", 1:05 left" */
+static int put_eta(char *to, size_t size, uint64_t gone_ms, uint64_t part, uint64_t whole)
+{
+	double rest = part < whole ? (double)gone_ms / 1000 * (double)(whole - part) / (double)part : 0;
+	unsigned long long seconds = (unsigned long long)(rest + 0.5);
+
+	return snprintf(to, size, ", %llu:%02llu left", seconds / 60, seconds % 60);
+}
+
 static void draw(struct progress *progress, uint64_t done, uint64_t part, uint64_t whole)
 {
 	char text[128], line[256] = "\r";
@@ -80,6 +89,8 @@ static void draw(struct progress *progress, uint64_t done, uint64_t part, uint64
 		     (unsigned long long)rate);
 	if (whole)
 		n += snprintf(text + n, sizeof(text) - (size_t)n, ", %d%%", percent);
+	if (progress->eta && whole && part)
+		n += put_eta(text + n, sizeof(text) - (size_t)n, progress->drawn_ms - progress->started_ms, part, whole);
 	if (whole)
 		len += draw_bar(line + 1, part, whole, (size_t)n);
 	n = snprintf(line + len, sizeof(line) - len, "%s\033[K", text);

@@ -11,6 +11,7 @@
 
 struct progress {
 	bool on;
+	bool eta;         /* set it after progress_init(): how long the rest takes is shown, too */
 	const char *unit; /* "keys" */
 	uint64_t started_ms, drawn_ms;
 };

@@ -36,6 +36,7 @@ static void on_answer(void *ctx, const shard_result *result)
 {
 	struct ask *ask = ctx;
 
+	ask->code = result->error;
 	if (!result->error)
 		ask->reply = shard_reply_copy(result->reply);
 	if (!ask->reply)
@@ -47,15 +48,17 @@ static void submit(shard_client *client, const struct layout *layout, struct ask
 {
 	char addr[ADDR_SIZE];
 	const shard_call how = {
-		.flags = SHARD_ONCE,
+		.flags = SHARD_ONCE | ask->flags,
 		.timeout_ms = timeout_ms,
-		.node = layout_addr(layout, ask->node, addr),
+		.node = ask->to ? ask->to : layout_addr(layout, ask->node, addr),
 	};
 	int error =
-		shard_submit(client, ask->argc, ask->words ? ask->words : ask->argv, NULL, &how, on_answer, ask, NULL);
+		shard_submit(client, ask->argc, ask->words ? ask->words : ask->argv, ask->lens, &how, on_answer, ask, NULL);
 
-	if (error)
-		snprintf(ask->error, sizeof(ask->error), "%s", shard_strerror(error));
+	if (!error)
+		return;
+	ask->code = error;
+	snprintf(ask->error, sizeof(ask->error), "%s", shard_strerror(error));
 }
 
 bool ask_all(shard_client *client, const struct layout *layout, struct ask ask[], size_t count, unsigned timeout_ms)
@@ -81,5 +84,6 @@ void ask_finish(struct ask ask[], size_t count)
 		shard_reply_free(ask[i].reply);
 		ask[i].reply = NULL;
 		ask[i].error[0] = '\0';
+		ask[i].code = 0;
 	}
 }

@@ -17,9 +17,9 @@ int handover_find(const struct health *health, const struct layout *layout, unsi
 	for (unsigned i = 0; i < health->count; i++) {
 		const struct node_view *view = &health->node[i];
 		int self = view->map && view->replica && view->link_up ? health_index_of(layout, view->map, i) : -1;
+		int master = self < 0 ? -1 : shard_topology_node(view->map, (size_t)self)->master;
 
-		if (self >= 0 && health_node_of(layout, view->map,
-						shard_topology_node(view->map, (size_t)self)->master) == (int)node)
+		if (health_node_of(layout, view->map, master) == (int)node && health_owns_slots(view->map, master))
 			return (int)i;
 	}
 	return -1;

@@ -9,7 +9,7 @@
 
 #include "health.h"
 
-/* The replica that can take over from NODE; -1: NODE is no master, or has none. */
+/* The replica that can take over from NODE; -1: NODE is no master, or has none, or no slots to hand over. */
 int handover_find(const struct health *health, const struct layout *layout, unsigned node);
 
 /*

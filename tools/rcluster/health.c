@@ -155,12 +155,25 @@ static bool sees_badly(const struct node_view *view, const struct layout *layout
 	return false;
 }
 
-/* A replica shows in CLUSTER SLOTS once it has got something from its master. */
+bool health_owns_slots(const shard_topology *map, int index)
+{
+	unsigned last;
+	int owner;
+
+	for (unsigned slot = 0; slot < SHARD_SLOTS; slot = last + 1) {
+		shard_topology_range(map, slot, &last, &owner);
+		if (owner == index && index >= 0)
+			return true;
+	}
+	return false;
+}
+
+/* A replica shows in CLUSTER SLOTS once it has got something from its master, and that has slots. */
 static bool hides(const struct node_view *view, const struct layout *layout, unsigned peer, char why[WHY_SIZE])
 {
-	int index = health_index_of(layout, view->map, peer);
+	const shard_node *node = shard_topology_node(view->map, (size_t)health_index_of(layout, view->map, peer));
 
-	if (!(shard_topology_node(view->map, (size_t)index)->flags & SHARD_NODE_REPLICA) ||
+	if (!(node->flags & SHARD_NODE_REPLICA) || !health_owns_slots(view->map, node->master) ||
 	    health_index_of(layout, view->slots, peer) >= 0)
 		return false;
 	snprintf(why, WHY_SIZE, "does not show the replica %u to clients", layout_port(layout, peer));

@@ -48,6 +48,9 @@ int health_index_of(const struct layout *layout, const shard_topology *map, unsi
 /* The node of the layout that MAP's node INDEX is, or -1. */
 int health_node_of(const struct layout *layout, const shard_topology *map, int index);
 
+/* Whether MAP's node INDEX (-1: none) owns any slot. */
+bool health_owns_slots(const shard_topology *map, int index);
+
 /*
  * Waits until all is well, or END (now_ms()) or an interrupt has come, or a
  * process does not run. Returns -1, or the node that something is wrong with, and WHY.

@@ -55,6 +55,24 @@ char *layout_uri(const struct layout *layout)
 	return uri;
 }
 
+void layout_add_conf(struct layout *layout, const char *line)
+{
+	char *longer = text("%s%s\n", layout->conf ? layout->conf : "", line);
+
+	free(layout->conf);
+	layout->conf = longer;
+}
+
+bool layout_has_conf(const struct layout *layout, const char *line)
+{
+	size_t len = strlen(line);
+
+	for (const char *at = layout->conf; at && *at; at = strchr(at, '\n') + 1)
+		if (!strncmp(at, line, len) && at[len] == '\n')
+			return true;
+	return false;
+}
+
 static bool take_number(const char *value, long min, long max, unsigned *number)
 {
 	long n;
@@ -77,6 +95,14 @@ static bool take_line(struct layout *layout, const char *name, const char *value
 		return (layout->formed = !strcmp(value, "yes")) || !strcmp(value, "no");
 	if (!strcmp(name, "bind") && port_is_loopback(value) && strlen(value) < BIND_SIZE) {
 		strcpy(layout->bind, value);
+		return true;
+	}
+	if (!strcmp(name, "server") && strlen(value) < sizeof(layout->server)) {
+		strcpy(layout->server, value);
+		return true;
+	}
+	if (!strcmp(name, "conf")) {
+		layout_add_conf(layout, value);
 		return true;
 	}
 	return false;
@@ -124,16 +150,33 @@ enum layout_found layout_read(struct layout *layout, const char *dir)
 	return found;
 }
 
+/* The lines of the configuration, each after "conf ". malloc'ed. */
+static char *conf_lines(const struct layout *layout)
+{
+	char *lines = text("%s", "");
+
+	for (const char *at = layout->conf; at && *at; at = strchr(at, '\n') + 1) {
+		char *longer = text("%sconf %.*s\n", lines, (int)strcspn(at, "\n"), at);
+
+		free(lines);
+		lines = longer;
+	}
+	return lines;
+}
+
 bool layout_write(const struct layout *layout)
 {
 	char *path = text("%s/cluster", layout->dir);
-	char *content = text("masters %u\nreplicas %u\nport %u\nbind %s\nformed %s\n", layout->masters,
-			     layout->replicas, layout->port, layout->bind, layout->formed ? "yes" : "no");
+	char *conf = conf_lines(layout);
+	char *content = text("masters %u\nreplicas %u\nport %u\nbind %s\nformed %s\n%s%s%s%s", layout->masters,
+			     layout->replicas, layout->port, layout->bind, layout->formed ? "yes" : "no",
+			     *layout->server ? "server " : "", layout->server, *layout->server ? "\n" : "", conf);
 	bool ok = file_write(path, content);
 
 	if (!ok)
 		cli_error("%s: %s", path, strerror(errno));
 	free(content);
+	free(conf);
 	free(path);
 	return ok;
 }
@@ -149,5 +192,6 @@ void layout_remove(const struct layout *layout)
 void layout_finish(struct layout *layout)
 {
 	free(layout->dir);
-	layout->dir = NULL;
+	free(layout->conf);
+	layout->dir = layout->conf = NULL;
 }

@@ -3,9 +3,10 @@
  * The layout of a local cluster: how many nodes, on which ports, in which
  * directory. It is kept in DIR/cluster; node files are in DIR/PORT.
  *
- * Nodes are numbered from 0, node I listens on port + I. Nodes 0..masters-1
- * are the first masters; node masters + J starts as a replica of node
- * J % masters.
+ * Nodes are numbered from 0, node I listens on port + I. In a cluster that was
+ * made with its size of now, nodes 0..masters-1 are the first masters and node
+ * masters + J starts as a replica of node J % masters; what it grew by since
+ * has the last numbers.
  */
 #ifndef RCLUSTER_LAYOUT_H
 #define RCLUSTER_LAYOUT_H
@@ -25,7 +26,9 @@ struct layout {
 	unsigned replicas; /* of each master */
 	unsigned port;     /* of node 0 */
 	char bind[BIND_SIZE];
-	bool formed; /* the nodes were joined: from then on there may be data */
+	char server[16]; /* the name of the program that runs it; "": any, it was made before that was recorded */
+	char *conf;      /* lines "KEY VALUE" for each node's configuration; NULL: none */
+	bool formed;     /* the nodes were joined: from then on there may be data */
 };
 
 unsigned layout_count(const struct layout *layout);
@@ -39,6 +42,12 @@ char *layout_path(const struct layout *layout, unsigned node, const char *file);
 
 /* "host:port" of NODE. */
 const char *layout_addr(const struct layout *layout, unsigned node, char addr[ADDR_SIZE]);
+
+/* Adds a line to the configuration. */
+void layout_add_conf(struct layout *layout, const char *line);
+
+/* Whether the configuration has this line. */
+bool layout_has_conf(const struct layout *layout, const char *line);
 
 /* The URI of the cluster, its first masters as seeds. malloc'ed. */
 char *layout_uri(const struct layout *layout);

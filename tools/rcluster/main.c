@@ -19,6 +19,20 @@ static const struct verb verbs[] = {
 	{"kill", "kill a node (SIGKILL)", verb_kill},
 	{"pause", "pause a node (SIGSTOP)", verb_pause},
 	{"resume", "resume a paused node (SIGCONT)", verb_resume},
+	{"check", "check a cluster: agreement, open slots, coverage", verb_check},
+	{"info", "the masters of a cluster: keys, slots, replicas", verb_info},
+	{"create", "make a cluster of empty nodes", verb_create},
+	{"add-node", "add an empty node, as a master or a replica", verb_add_node},
+	{"del-node", "take a node out, its slots and replicas moved away", verb_del_node},
+	{"replicate", "make a node the replica of a master", verb_replicate},
+	{"failover", "make a replica the master in its master's place", verb_failover},
+	{"call", "send a command to all nodes", verb_call},
+	{"import", "move the keys of a server, a pool or a cluster into a cluster", verb_import},
+	{"backup", "write a snapshot of every master, and a manifest, into a directory", verb_backup},
+	{"restore", "put the keys of a backup into a cluster, whatever its layout", verb_restore},
+	{"set-timeout", "set cluster-node-timeout on all nodes", verb_set_timeout},
+	{"fix", "mend a cluster: half-moved slots, slots without an owner", verb_fix},
+	{"reshard", "move slots with their keys to a master", verb_reshard},
 	{"help", "explain a command", verb_help},
 };
 
@@ -70,7 +84,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 static const struct argp argp = {
 	.parser = parse_option,
 	.args_doc = "COMMAND [ARGUMENT...]",
-	.doc = "A local cluster from the installed redis-server or valkey-server. `rcluster COMMAND --help` tells more."
+	.doc = "A local cluster from the installed redis-server or valkey-server, and the administration of any cluster. "
+	       "`rcluster COMMAND --help` tells more."
 	       "\v-",
 	.help_filter = filter_help,
 };

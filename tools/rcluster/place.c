@@ -219,17 +219,21 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 	return -1;
 }
 
+bool place_wipe_node(const struct layout *layout, unsigned node)
+{
+	char *dir = layout_path(layout, node, "");
+	bool ok = access(dir, F_OK) || !nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+
+	free(dir);
+	return ok;
+}
+
 bool place_wipe_nodes(const struct layout *layout)
 {
 	bool ok = true;
 
-	for (unsigned i = 0; i < layout_count(layout); i++) {
-		char *dir = layout_path(layout, i, "");
-
-		if (!access(dir, F_OK))
-			ok = !nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) && ok;
-		free(dir);
-	}
+	for (unsigned i = 0; i < layout_count(layout); i++)
+		ok = place_wipe_node(layout, i) && ok;
 	return ok;
 }
 

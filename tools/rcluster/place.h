@@ -27,7 +27,8 @@ bool place_wipe(const struct layout *layout); /* false: an error was printed */
 /* Removes DIR and the lock in it where nothing else is there. */
 void place_discard(const char *dir);
 
-/* Removes the directories of all nodes. false: an error was printed. */
+/* Removes the directory of a node, or those of all. false: an error was printed. */
+bool place_wipe_node(const struct layout *layout, unsigned node);
 bool place_wipe_nodes(const struct layout *layout);
 
 #endif

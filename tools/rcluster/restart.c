@@ -152,7 +152,7 @@ int verb_restart(int argc, char *argv[])
 		return CLI_FAILED;
 	restart.layout = &local.layout;
 	restart.wait_ms = options.wait_ms;
-	restart.program = server_find();
+	restart.program = server_find(local.layout.server);
 	restart.client = restart.program ? ask_client(&local.layout) : NULL;
 	ok = restart.client && is_well(&restart) && restart_all(&restart);
 	shard_client_destroy(restart.client);

@@ -41,13 +41,15 @@ static char *find_in_path(const char *name)
 	return NULL;
 }
 
-char *server_find(void)
+char *server_find(const char *name)
 {
-	char *program = find_in_path("redis-server");
+	char *program = find_in_path(*name ? name : SERVER_REDIS);
 
-	if (!program)
-		program = find_in_path("valkey-server");
-	if (!program)
+	if (!program && !*name)
+		program = find_in_path(SERVER_VALKEY);
+	if (!program && *name)
+		cli_error("%s is not in $PATH: apt install %s", name, name);
+	else if (!program)
 		cli_error("neither redis-server nor valkey-server is in $PATH: apt install redis-server");
 	return program;
 }
@@ -71,8 +73,9 @@ static char *configuration(const struct layout *layout, unsigned node)
 		    "cluster-config-file nodes.conf\n"
 		    "cluster-node-timeout 2000\n"
 		    "repl-diskless-sync-delay 0\n"
-		    "repl-ping-replica-period 1\n",
-		    layout->bind, layout_port(layout, node));
+		    "repl-ping-replica-period 1\n"
+		    "%s",
+		    layout->bind, layout_port(layout, node), layout->conf ? layout->conf : "");
 }
 
 bool server_prepare(const struct layout *layout, unsigned node)
@@ -231,7 +234,7 @@ enum server_state server_look(const struct layout *layout, unsigned node, pid_t 
 	char *dir = layout_path(layout, node, "");
 	char name[32] = "";
 	char letter = found ? process_state(found, name) : '\0';
-	bool ours = letter && (!strcmp(name, "redis-server") || !strcmp(name, "valkey-server")) && works_in(found, dir);
+	bool ours = letter && (!strcmp(name, SERVER_REDIS) || !strcmp(name, SERVER_VALKEY)) && works_in(found, dir);
 
 	free(dir);
 	if (pid)

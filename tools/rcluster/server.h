@@ -24,8 +24,11 @@ enum server_state {
 	SERVER_PAUSED /* by SIGSTOP */
 };
 
-/* redis-server, else valkey-server, in $PATH; malloc'ed. NULL: an error was printed. */
-char *server_find(void);
+#define SERVER_REDIS "redis-server"
+#define SERVER_VALKEY "valkey-server"
+
+/* The program NAME, or (NAME "") redis-server, else valkey-server, in $PATH; malloc'ed. NULL: an error was printed. */
+char *server_find(const char *name);
 
 /* Makes the directory and the configuration of NODE where they are missing. false: an error was printed. */
 bool server_prepare(const struct layout *layout, unsigned node);

@@ -3,16 +3,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <shard/client.h>
 
 #include "ask.h"
 #include "cli.h"
+#include "conf.h"
 #include "form.h"
+#include "grow.h"
 #include "health.h"
 #include "launch.h"
 #include "layout.h"
 #include "local.h"
+#include "local_form.h"
 #include "lock.h"
 #include "place.h"
 #include "port.h"
@@ -26,6 +30,7 @@
 #define DEFAULT_PORT 7000
 #define DEFAULT_BIND "127.0.0.1"
 #define STOP_MS 3000
+#define CONF_MAX (32 * 1024) /* of all lines: they are kept in the layout */
 
 /* What the command line asks for; -1 and NULL: not given. */
 struct wish {
@@ -34,6 +39,8 @@ struct wish {
 	int replicas;
 	int port;
 	const char *bind;
+	bool valkey;
+	struct layout conf; /* just its configuration: what --conf asks for */
 };
 
 /* One `up` under way. */
@@ -42,17 +49,34 @@ struct up {
 	int lock;
 	int64_t begin, end;
 	bool fresh;    /* the cluster has to be formed */
+	bool grown;    /* the layout is larger than the one that is recorded */
+	bool joining;  /* nodes may have joined: the recorded layout stays what it is */
+	unsigned old_masters, old_replicas;
 	bool *started; /* the nodes that this call starts */
 	unsigned started_count;
 };
+
+enum { OPTION_CONF = 0x100, OPTION_VALKEY };
 
 static const struct argp_option options[] = {
 	{"masters", 'm', "N", 0, "How many masters (3)", 0},
 	{"replicas", 'r', "N", 0, "How many replicas each of them has (1)", 0},
 	{"port", 'p', "PORT", 0, "The port of the first node (7000); the others follow, bus ports are 10000 above", 0},
 	{"bind", 'b', "ADDRESS", 0, "The loopback address to listen on (127.0.0.1)", 0},
+	{"conf", OPTION_CONF, "KEY=VALUE", 0, "A setting for each node's redis.conf; may be given again and again", 0},
+	{"valkey", OPTION_VALKEY, NULL, 0, "From valkey-server, also where redis-server is there", 0},
 	{0},
 };
+
+static void add_conf(struct wish *wish, const char *arg)
+{
+	char *line = conf_line(arg);
+
+	layout_add_conf(&wish->conf, line);
+	free(line);
+	if (strlen(wish->conf.conf) > CONF_MAX)
+		cli_usage("--conf: more than %d bytes in all", CONF_MAX);
+}
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
@@ -77,6 +101,12 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 				  text_shown(arg));
 		wish->bind = arg;
 		return 0;
+	case OPTION_CONF:
+		add_conf(wish, arg);
+		return 0;
+	case OPTION_VALKEY:
+		wish->valkey = true;
+		return 0;
 	}
 	return ARGP_ERR_UNKNOWN;
 }
@@ -88,7 +118,7 @@ static const struct argp argp = {
 	.parser = parse_option,
 	.children = children,
 	.doc = "Starts a local cluster and returns when it is ready. The same again is no harm, and starts the nodes "
-	       "that do not run.",
+	       "that do not run; with more masters or replicas than before it adds nodes.",
 };
 
 static void fill_layout(struct layout *layout, const struct wish *wish)
@@ -98,6 +128,9 @@ static void fill_layout(struct layout *layout, const struct wish *wish)
 	layout->port = wish->port < 0 ? DEFAULT_PORT : (unsigned)wish->port;
 	snprintf(layout->bind, sizeof(layout->bind), "%s", wish->bind ? wish->bind : DEFAULT_BIND);
 	layout->formed = false;
+	free(layout->conf);
+	layout->conf = wish->conf.conf ? text("%s", wish->conf.conf) : NULL;
+	snprintf(layout->server, sizeof(layout->server), "%s", wish->valkey ? SERVER_VALKEY : "");
 }
 
 static bool is_possible(const struct layout *layout)
@@ -116,18 +149,86 @@ static bool is_possible(const struct layout *layout)
 	return false;
 }
 
+/* A setting that is asked for and that the cluster was not made with; NULL: there is none. malloc'ed. */
+static char *find_new_conf(const struct layout *layout, const struct wish *wish)
+{
+	for (const char *at = wish->conf.conf; at && *at; at = strchr(at, '\n') + 1) {
+		char *line = text("%.*s", (int)strcspn(at, "\n"), at);
+
+		if (!layout_has_conf(layout, line))
+			return line;
+		free(line);
+	}
+	return NULL;
+}
+
 static bool agrees(const struct layout *layout, const struct wish *wish)
 {
-	if ((wish->masters < 0 || (unsigned)wish->masters == layout->masters) &&
-	    (wish->replicas < 0 || (unsigned)wish->replicas == layout->replicas) &&
-	    (wish->port < 0 || (unsigned)wish->port == layout->port) &&
-	    (!wish->bind || !strcmp(wish->bind, layout->bind)))
+	char *conf = find_new_conf(layout, wish);
+
+	if (conf)
+		cli_error("%s: the cluster there was made without %s: write it into each node's redis.conf and use "
+			  "rcluster restart, or make a new cluster",
+			  layout->dir, conf);
+	else if (wish->valkey && strcmp(layout->server, SERVER_VALKEY))
+		cli_error("%s: the cluster there was made with %s, whose data stay with it: another place with --dir, "
+			  "or remove it with rcluster down --wipe",
+			  layout->dir, *layout->server ? layout->server : SERVER_REDIS);
+	else if ((wish->port >= 0 && (unsigned)wish->port != layout->port) ||
+		 (wish->bind && strcmp(wish->bind, layout->bind)))
+		cli_error("%s holds another cluster: --masters %u --replicas %u --port %u --bind %s: give those or "
+			  "none of them, another place with --dir, or remove it with rcluster down --wipe",
+			  layout->dir, layout->masters, layout->replicas, layout->port, layout->bind);
+	else
 		return true;
-	cli_error(
-		"%s holds another cluster: --masters %u --replicas %u --port %u --bind %s: give those or none of them, "
-		"another place with --dir, or remove it with rcluster down --wipe",
-		layout->dir, layout->masters, layout->replicas, layout->port, layout->bind);
+	free(conf);
 	return false;
+}
+
+static bool shrinks(const struct layout *layout, const struct wish *wish)
+{
+	if ((wish->masters < 0 || (unsigned)wish->masters >= layout->masters) &&
+	    (wish->replicas < 0 || (unsigned)wish->replicas >= layout->replicas))
+		return false;
+	cli_error("%s holds a cluster of --masters %u --replicas %u: it can grow, but not shrink; make a smaller one "
+		  "in another place with --dir, or remove it first with rcluster down --wipe",
+		  layout->dir, layout->masters, layout->replicas);
+	return true;
+}
+
+/* Whether the directories of new nodes are not there: what is in them would be of others. */
+static bool have_room(const struct up *up)
+{
+	const struct layout *layout = &up->layout;
+	bool free_of_others = true;
+
+	for (unsigned i = up->old_masters * (1 + up->old_replicas); i < layout_count(layout) && free_of_others; i++) {
+		char *dir = layout_path(layout, i, "");
+
+		free_of_others = access(dir, F_OK);
+		if (!free_of_others)
+			cli_error("%s: is there already, so node %u cannot be made: move it away", dir,
+				  layout_port(layout, i));
+		free(dir);
+	}
+	return free_of_others;
+}
+
+/* The recorded cluster, with the nodes that it is to have from now on. */
+static bool adapt(struct up *up, const struct wish *wish)
+{
+	struct layout *layout = &up->layout;
+
+	if (!agrees(layout, wish) || shrinks(layout, wish))
+		return false;
+	up->old_masters = layout->masters;
+	up->old_replicas = layout->replicas;
+	if (wish->masters >= 0)
+		layout->masters = (unsigned)wish->masters;
+	if (wish->replicas >= 0)
+		layout->replicas = (unsigned)wish->replicas;
+	up->grown = layout->masters != up->old_masters || layout->replicas != up->old_replicas;
+	return is_possible(layout) && have_room(up);
 }
 
 /* Clears away what a call that was cut off left behind: no cluster was formed, so there is no data. */
@@ -153,7 +254,7 @@ static bool find_layout(struct up *up, const struct wish *wish, const char *dir)
 	if (found == LAYOUT_BAD)
 		return false;
 	if (found == LAYOUT_FOUND && up->layout.formed)
-		return agrees(&up->layout, wish);
+		return adapt(up, wish);
 	if (found == LAYOUT_FOUND && !clear_unformed(up))
 		return false;
 	fill_layout(&up->layout, wish);
@@ -184,24 +285,41 @@ static bool start(struct up *up)
 	bool ok;
 
 	if (!up->started_count)
-		return true;
-	program = server_find();
+		return !up->grown || layout_write(&up->layout);
+	program = server_find(up->layout.server);
+	if (program && up->fresh)
+		snprintf(up->layout.server, sizeof(up->layout.server), "%s", strrchr(program, '/') + 1);
 	ok = program && port_check(&up->layout, up->fresh ? NULL : up->started) &&
-	     (!up->fresh || layout_write(&up->layout)) && launch(&up->layout, up->started, program, up->end);
+	     ((!up->fresh && !up->grown) || layout_write(&up->layout)) && launch(&up->layout, up->started, program, up->end);
 	free(program);
 	return ok;
 }
 
+static int form(struct up *up, shard_client *client, char why[WHY_SIZE])
+{
+	struct form form;
+	int problem;
+
+	local_form_init(&form, client, &up->layout, up->end);
+	problem = form_cluster(&form, why);
+	local_form_finish(&form);
+	return problem;
+}
+
 static bool make_ready(struct up *up)
 {
-	shard_client *client = ask_client(&up->layout);
+	shard_client *client;
 	char why[WHY_SIZE];
-	int problem = -1;
+	int problem;
 
+	client = ask_client(&up->layout);
 	if (!client)
 		return false;
+	up->joining = true;
 	if (up->fresh)
-		problem = form_cluster(client, &up->layout, up->end, why);
+		problem = form(up, client, why);
+	else
+		problem = grow_cluster(client, &up->layout, up->end, why);
 	if (problem < 0)
 		problem = health_wait(client, &up->layout, up->end, why);
 	if (problem >= 0)
@@ -235,10 +353,25 @@ static void announce(const struct up *up)
 	free(uri);
 }
 
+/* Nodes that the larger layout would have had hold nothing yet. */
+static void forget_growth(struct up *up)
+{
+	struct layout *layout = &up->layout;
+
+	for (unsigned i = up->old_masters * (1 + up->old_replicas); i < layout_count(layout); i++)
+		if (up->started[i])
+			place_wipe_node(layout, i);
+	layout->masters = up->old_masters;
+	layout->replicas = up->old_replicas;
+	layout_write(layout);
+}
+
 static void undo(struct up *up)
 {
 	if (up->started)
 		server_stop(&up->layout, up->started, STOP_MS, NULL);
+	if (up->started && up->grown && !up->joining)
+		forget_growth(up);
 }
 
 static bool up_in(const char *dir, const struct wish *wish)
@@ -273,5 +406,6 @@ int verb_up(int argc, char *argv[])
 	dir = place_make(wish.local.dir);
 	ok = dir && up_in(dir, &wish);
 	free(dir);
+	free(wish.conf.conf);
 	return ok ? CLI_OK : CLI_FAILED;
 }

@@ -43,6 +43,7 @@ typedef struct shard_node {
 	uint16_t port;        /* 0 for a unix socket */
 	unsigned flags;       /* enum shard_node_flag */
 	int master;           /* index of a replica's master; -1 for a master or where it is not known */
+	uint64_t epoch;       /* its config epoch (CLUSTER NODES), else 0 */
 } shard_node;
 
 /* A slot that is being moved (CLUSTER NODES, on the node that was asked). */
