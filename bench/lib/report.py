@@ -9,7 +9,7 @@ UNITS = {  # unit -> (factor from the base, digits)
     "ms": (1e3, 2),
     "ns": (1e9, 1),
     "s": (1, 3),
-    "MB": (1e-6, 1),
+    "MB": (1, 1),
     "instr": (1, 0),
 }
 

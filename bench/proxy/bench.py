@@ -43,8 +43,9 @@ class Side:
         return total / 1e9
 
     def memory(self):
+        """In MB."""
         with open(f"/proc/{self.process.pid}/status", encoding="ascii") as file:
-            return int(next(line for line in file if line.startswith("VmRSS:")).split()[1]) * 1024
+            return int(next(line for line in file if line.startswith("VmRSS:")).split()[1]) * 1024 / 1e6
 
     def pin(self, cpu):
         for task in os.listdir(f"/proc/{self.process.pid}/task"):

@@ -15,6 +15,7 @@
 struct part {
 	int error;
 	struct place place;
+	shard_reply raw; /* or, in a raw group: str is what came, in the group's memory */
 	shard_reply *reply;
 	char *message; /* NULL: "" */
 	char *node;    /* NULL: "" */

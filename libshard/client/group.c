@@ -37,6 +37,14 @@ struct group {
 	size_t count;
 	struct part *part;
 	long long sum; /* of the counting commands */
+	bool raw;      /* MGET, whose elements are passed on as they came */
+	struct raw_reply *raws;
+};
+
+/* What a child was answered. */
+struct raw_reply {
+	struct raw_reply *next;
+	char bytes[];
 };
 
 static void child_done(void *ctx, const shard_result *result);
@@ -52,6 +60,10 @@ static void free_group(struct group *group)
 		shard_reply_free(group->part[i].reply);
 		free(group->part[i].message);
 		free(group->part[i].node);
+	}
+	for (struct raw_reply *raw = group->raws, *next; raw; raw = next) {
+		next = raw->next;
+		free(raw);
 	}
 	free(group->part);
 	free(group->argv);
@@ -177,10 +189,33 @@ static bool half_done(const struct group *group, const struct part *failure)
 	return false;
 }
 
+/* The elements of all children in the caller's order. */
+static const shard_reply *whole_of_raw(const struct group *group, struct arena *arena)
+{
+	shard_reply *whole = arena_alloc(arena, sizeof(*whole));
+	size_t size = resp_header_size(group->count);
+	char *bytes, *at;
+
+	for (size_t i = 0; i < group->count; i++)
+		size += group->part[i].raw.len;
+	bytes = whole ? arena_alloc(arena, size) : NULL;
+	if (!bytes)
+		return NULL;
+	at = resp_header_write(bytes, group->count);
+	for (size_t i = 0; i < group->count; i++) {
+		memcpy(at, group->part[i].raw.str, group->part[i].raw.len);
+		at += group->part[i].raw.len;
+	}
+	*whole = (shard_reply){.type = SHARD_REPLY_RAW, .len = size, .str = bytes};
+	return whole;
+}
+
 static const shard_reply *whole_of_split(struct group *group, struct arena *arena)
 {
 	shard_reply *whole;
 
+	if (group->raw)
+		return whole_of_raw(group, arena);
 	if (!strcmp(group->command->name, "mget"))
 		return aggregate_array(group->part, group->count, arena);
 	whole = arena_alloc(arena, sizeof(*whole));
@@ -221,7 +256,7 @@ static shard_result *results_of_parts(const struct group *group, struct arena *a
 
 		results[i] = (shard_result){
 			.error = part->error,
-			.reply = part->reply,
+			.reply = part->raw.str ? &part->raw : part->reply,
 			.message = message_of(part),
 			.node = part->node ? part->node : "",
 			.slot = client_slot(group->self.client, part->place.slot),
@@ -276,7 +311,7 @@ static void finish(struct group *group)
 		result.error = SHARD_EPROTOCOL;
 		result.message = "the replies of the nodes do not fit together";
 	}
-	if (group->kind == GROUP_EACH || (group->self.flags & SHARD_PARTS)) {
+	if (group->kind == GROUP_EACH || ((group->self.flags & SHARD_PARTS) && (failure || !group->raw))) {
 		result.part = results_of_parts(group, &arena);
 		result.part_count = result.part ? group->count : 0;
 	}
@@ -316,6 +351,7 @@ static void start_child(struct child *child, struct shard_request *req)
 	uint32_t keep = SHARD_REPLICA | SHARD_IDEMPOTENT | SHARD_ONCE | SHARD_RETRY_NOREPLICAS | SHARD_NO_DEADLINE;
 
 	child->req = req;
+	req->item.raw = group->raw;
 	req->callback = child_done;
 	req->ctx = child;
 	req->group = group;
@@ -370,6 +406,47 @@ static shard_reply_type expected_type(const struct group *group)
 	return strcmp(group->command->name, "mset") ? SHARD_REPLY_INTEGER : SHARD_REPLY_STATUS;
 }
 
+/* Whether the child's reply is an array of so many strings, which become its parts' own. */
+static bool cut_raw(struct child *child, const shard_reply *reply)
+{
+	struct group *group = child->group;
+	struct raw_reply *raw = malloc(sizeof(*raw) + reply->len);
+	size_t at = resp_header_size(child->count);
+	char head[32];
+
+	if (!raw)
+		return false;
+	raw->next = group->raws;
+	group->raws = raw;
+	memcpy(raw->bytes, reply->str, reply->len);
+	resp_header_write(head, child->count);
+	if (reply->len < at || memcmp(raw->bytes, head, at))
+		return false;
+	for (size_t i = 0; i < child->count; i++) {
+		struct resp_frame frame;
+
+		resp_frame_begin(&frame);
+		if (resp_frame_scan(&frame, raw->bytes + at, reply->len - at, SIZE_MAX) != FRAME_WHOLE)
+			return false;
+		group->part[child->part[i]].raw =
+			(shard_reply){.type = SHARD_REPLY_RAW, .len = frame.at, .str = raw->bytes + at};
+		at += frame.at;
+	}
+	return at == reply->len;
+}
+
+static void split_raw_reply(struct child *child, const shard_reply *reply)
+{
+	bool ok = cut_raw(child, reply);
+
+	for (size_t i = 0; i < child->count && !ok; i++) {
+		struct part *part = &child->group->part[child->part[i]];
+
+		part->error = SHARD_EPROTOCOL;
+		part->message = strdup("the reply is not one for these keys");
+	}
+}
+
 static void split_reply(struct child *child, const shard_result *result)
 {
 	struct group *group = child->group;
@@ -396,7 +473,9 @@ static void child_done(void *ctx, const shard_result *result)
 	struct child *child = ctx;
 	struct group *group = child->group;
 
-	if (group->kind == GROUP_SPLIT)
+	if (group->raw && result->error == SHARD_OK)
+		split_raw_reply(child, result->reply);
+	else if (group->kind == GROUP_SPLIT)
 		split_reply(child, result);
 	else
 		set_part(&group->part[child->part[0]], result, result->reply);
@@ -681,6 +760,7 @@ int group_split(shard_client *client, const shard_command *command, const shard_
 	if (!group)
 		return SHARD_ENOMEM;
 	group->range = *range;
+	group->raw = group->self.flags & SHARD_RAW && !strcmp(command->name, "mget");
 	if (!make_parts(group, (size_t)((range->last - range->first) / range->step) + 1)) {
 		free_group(group);
 		return SHARD_ENOMEM;

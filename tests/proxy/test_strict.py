@@ -102,7 +102,8 @@ class Strict(unittest.TestCase):
                 continue
             with self.subTest(name):
                 for words in range(1, 7):
-                    line = [name.upper() if words % 2 else name, "1", "2", "3", "4", "5"][:words]
+                    number = "20000" if name == "psetex" else "2"  # two milliseconds are over before we look
+                    line = [name.upper() if words % 2 else name, "1", number, "3", "4", "5"][:words]
                     self.same(name, encode(line))
 
     def test_real_values(self):

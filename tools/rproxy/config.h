@@ -30,8 +30,6 @@ struct pool_config {
 
 struct config {
 	shard_pool_file *file; /* or NULL */
-	shard_pool own;        /* what the command line says, where there is no file */
-	shard_uri *uri;
 	struct pool_config *pool;
 	size_t pool_count;
 	unsigned threads;

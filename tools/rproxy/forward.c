@@ -227,7 +227,7 @@ static void forward_blocking(struct query *query, struct words *words)
 void forward(struct query *query, struct words *words)
 {
 	static const shard_call raw = {.flags = SHARD_RAW};
-	static const shard_call parts = {.flags = SHARD_PARTS};
+	static const shard_call parts = {.flags = SHARD_PARTS | SHARD_RAW};
 	const struct command *command = query->command;
 	bool strict = query->service->config->strict;
 

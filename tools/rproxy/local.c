@@ -92,8 +92,7 @@ static bool authenticate(struct query *query, const struct words *words, size_t 
 	size_t secret = word + number - 1;
 
 	if (!config->password) {
-		query_error(query, config->strict ? "ERR Client sent AUTH, but no password is set"
-						      : "ERR Client sent AUTH, but no password is set");
+		query_error(query, "ERR Client sent AUTH, but no password is set");
 		return false;
 	}
 	if ((number == 2 && !is_user(config, words->argv[word], words->len[word])) ||

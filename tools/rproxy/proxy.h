@@ -18,8 +18,8 @@
  *   control.c    the main thread: signals, reload; report.c the one that shows statistics
  *   main.c       the process; options.c its command line
  *
- * Threads: a worker and all that is below it belong to one thread. The main
- * thread only reads counters, and talks to workers through worker_tell().
+ * Threads: a worker and all that is below it belong to one thread. Others talk
+ * to it through worker_reload(), worker_report() and worker_stop().
  */
 #ifndef RPROXY_PROXY_H
 #define RPROXY_PROXY_H

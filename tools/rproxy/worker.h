@@ -57,7 +57,6 @@ struct worker {
 	uint64_t now; /* us; 0: to be looked up */
 	uint64_t next_id;
 	const struct command *recent[64];
-	size_t burst; /* bytes that were in use at once, since memory was given back */
 };
 
 /* Makes it, with its services; the thread is not started. NULL: the error has been reported. */

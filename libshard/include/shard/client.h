@@ -132,8 +132,9 @@ enum shard_call_flag {
 	SHARD_NO_DEADLINE = 1 << 7, /* blocking commands that wait for ever by their caller's wish */
 	SHARD_OWN_CONNECTION = 1 << 8, /* it waits behind nothing, and nothing behind it; never a replica's */
 	SHARD_RAW = 1 << 9,         /* for who passes it on: what one server answers comes as it was sent
-	                               (SHARD_REPLY_RAW), however it nests. Errors, and what is put together of
-	                               several answers, come as ever. Not with a sink. */
+	                               (SHARD_REPLY_RAW), however it nests; and so does an MGET that was split, whose
+	                               part[] is there only where a key failed. Errors, and what else is put
+	                               together of several answers, come as ever. Not with a sink. */
 	SHARD_ASKING = 1 << 10      /* with a node of the caller's choice: ASKING goes in front, so that a node which
 	                               imports the slot of the key answers */
 };
