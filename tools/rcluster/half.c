@@ -176,7 +176,8 @@ bool half_run(struct admin *admin, const struct move_task task[], size_t count, 
 	bool *done = allocate(count + 1, sizeof(*done)), ok = true;
 	size_t left = count;
 
-	memcpy(rest, task, count * sizeof(*rest));
+	if (count)
+		memcpy(rest, task, count * sizeof(*rest));
 	for (size_t i = 0; i < count; i++) {
 		memcpy(id[i][0], admin->view.node[task[i].source].id, VIEW_ID_SIZE);
 		memcpy(id[i][1], admin->view.node[task[i].target].id, VIEW_ID_SIZE);

@@ -382,7 +382,8 @@ bool move_run(struct admin *admin, const struct move_task task[], size_t count, 
 	bool ok;
 
 	*totals = (struct move_totals){0};
-	memcpy(sorted, task, count * sizeof(*sorted));
+	if (count)
+		memcpy(sorted, task, count * sizeof(*sorted));
 	qsort(sorted, count, sizeof(*sorted), by_pair);
 	start_progress(&move);
 	run(&move);
