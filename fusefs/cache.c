@@ -363,6 +363,17 @@ void cache_revoke(struct fs *fs, struct inode *inode)
 		tell_later(fs, inode, fs_now_ms() + KERNEL_MS);
 }
 
+void cache_settle(struct fs *fs, struct inode *inode)
+{
+	uint64_t until = inode->late_until;
+
+	if (!until)
+		return;
+	inode_unset_late(inode);
+	if (!tell(fs, inode))
+		tell_later(fs, inode, until);
+}
+
 void cache_saw(struct fs *fs, struct inode *inode, const struct sight *sight)
 {
 	struct timespec before = inode->mtime;
@@ -425,25 +436,31 @@ static void inode_changed(struct fs *fs, struct inode *inode)
 	drop_members(fs, inode);
 }
 
-static void forget_key(struct fs *fs, const char *key, size_t len)
+/* A key below it: what has the name of a directory is no file any more (-o tree). */
+static void directory_changed(struct fs *fs, const char *name, size_t len)
 {
-	struct inode *inode = inode_find(&fs->inodes, key, len);
+	struct inode *inode = inode_find(&fs->inodes, name, len);
 
-	told(&fs->cache, name_hash(key, len));
-	if (inode)
-		inode_changed(fs, inode);
+	told(&fs->cache, name_hash(name, len));
+	if (!inode)
+		return;
+	cache_revoke(fs, inode);
+	if (is_named(fs, inode))
+		forget_names(fs);
 }
 
 static void changed(void *ctx, const char *key, size_t len)
 {
 	struct fs *fs = ctx;
+	struct inode *inode = inode_find(&fs->inodes, key, len);
 
 	fs->cache.changes++;
 	survey_changed(&fs->survey, key, len);
-	forget_key(fs, key, len);
-	/* Where that made a directory, what has its name is no file any more. */
+	told(&fs->cache, name_hash(key, len));
+	if (inode)
+		inode_changed(fs, inode);
 	for (size_t end = 0; prefix_needs_keys(fs) && (end = tree_next(&fs->tree, key, len, end));)
-		forget_key(fs, key, end - fs->tree.sep_len);
+		directory_changed(fs, key, end - fs->tree.sep_len);
 	notice_changed(fs, key, len);
 }
 

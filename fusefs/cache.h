@@ -93,6 +93,12 @@ void cache_wrote(struct fs *fs, const char *key, size_t key_len);
 /* The kernel is to ask again about INODE. */
 void cache_revoke(struct fs *fs, struct inode *inode);
 
+/*
+ * The kernel asks about INODE, so it has it: now it can be told of changes that
+ * came before. What it gets from a handle then belongs to its attributes.
+ */
+void cache_settle(struct fs *fs, struct inode *inode);
+
 /* inode_saw(), and where that is not what the kernel has, it is to ask again. */
 void cache_saw(struct fs *fs, struct inode *inode, const struct sight *sight);
 

@@ -295,6 +295,8 @@ void control_print_config(struct fs *fs, const struct inode *inode, struct out *
 	put_word(out, "ttl", setting_ttl_text(options, text));
 	put_word(out, "cache", options->pages ? "pages" : options->cache ? "coherent" : "off");
 	put_value(out, "cache_size", options->cache_size >> 20);
+	put_word(out, "tree", options->tree ? "yes" : "no");
+	put_word(out, "sep", options->separator && !options->tree ? options->separator : "-");
 	put_word(out, "inotify", options->inotify ? "yes" : "no");
 	put_word(out, "scratch", options->scratch ? "memory" : "keys");
 	put_value(out, "uid", options->uid);

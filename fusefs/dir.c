@@ -266,23 +266,31 @@ static int add_all_kept(struct dir *dir)
 	return 0;
 }
 
-static void add_rest(void *ctx, const char *name, uint64_t number, enum kind kind)
+static void add_dir(void *ctx, const char *name, uint64_t number)
 {
 	struct dir *dir = ctx;
 	struct entry *entry = &dir->entry[dir->count++];
 
-	*entry = (struct entry){.next = ++dir->numbers, .number = number, .kind = kind, .name = dir->names_len};
+	*entry = (struct entry){.next = ++dir->numbers, .number = number, .kind = KIND_PREFIX, .name = dir->names_len};
 	dir->names_len += (size_t)(stpcpy(dir->names + dir->names_len, name) - (dir->names + dir->names_len)) + 1;
 }
 
-static int add_all_rest(struct dir *dir)
+static int add_all_dirs(struct dir *dir)
 {
 	if (!dir->walk)
 		return 0;
-	if (make_room(dir, walk_rest(dir->walk)))
+	if (make_room(dir, walk_dirs(dir->walk)))
 		return ENOMEM;
-	walk_each_rest(dir->walk, add_rest, dir);
+	walk_each_dir(dir->walk, add_dir, dir);
 	return 0;
+}
+
+static size_t name_in_dir(const shard_reply *key, size_t start, char name[NAME_LISTED_MAX + 1])
+{
+	/* The key that is called as the directory is. */
+	if (key->len < start)
+		return (size_t)(stpcpy(name, TREE_VALUE) - name);
+	return tree_listed(key->str, key->len, start, name);
 }
 
 static void ask_types(struct dir *dir, const shard_scan_batch *batch, size_t count);
@@ -306,8 +314,8 @@ static int add_batch(struct dir *dir, const shard_scan_batch *batch)
 		entry->kind = KIND_NONE;
 		entry->known = (struct listed){.at = 0};
 		entry->name = dir->names_len;
-		entry->marker = start && key->len == start && prefix_needs_keys(dir->fs);
-		dir->names_len += tree_listed(key->str, key->len, start, dir->names + dir->names_len) + 1;
+		entry->marker = prefix_is_marker(dir->fs, key->str, key->len);
+		dir->names_len += name_in_dir(key, start, dir->names + dir->names_len) + 1;
 		dir->count++;
 	}
 	if (batch->count)
@@ -566,7 +574,7 @@ static void batch_came(void *ctx, const shard_scan_batch *batch)
 	else
 		dir->error = batch->error ? errors_of_code(batch->error) : add_batch(dir, batch);
 	if (batch->done && !dir->error)
-		dir->error = add_all_rest(dir);
+		dir->error = add_all_dirs(dir);
 	if (batch->done && !dir->error)
 		dir->error = add_all_kept(dir);
 	dir->done = batch->done && !dir->error;
@@ -721,7 +729,9 @@ void dir_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		dir->next->prev = dir;
 	dir->fs->dirs = dir;
 	fi->fh = (uintptr_t)dir;
-	cache_list_opens(dir->fs, fi);
+	/* What directories there are depends on more than the keys that changed. */
+	if (ino == FUSE_ROOT_ID && !dir->fs->tree.sep_len)
+		cache_list_opens(dir->fs, fi);
 	if (fuse_reply_open(req, fi))
 		dir_close(dir);
 }

@@ -128,7 +128,11 @@ static struct index_node *add(struct index *index, struct index_dir *dir, const 
 	if (!node)
 		return NULL;
 	struct index_node **bucket = bucket_of(dir, piece, len);
-	*node = (struct index_node){.next = *bucket, .len = (uint32_t)len};
+	/* One by one: a whole struct may be longer than where its piece begins. */
+	node->next = *bucket;
+	node->dir = NULL;
+	node->len = (uint32_t)len;
+	node->state = INDEX_NONE;
 	memcpy(node->piece, piece, len);
 	*bucket = node;
 	dir->count++;

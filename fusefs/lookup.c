@@ -32,12 +32,10 @@ static void reply_entry(struct op *op, struct inode *inode, size_t size, const s
 	lookup_entry(op->fs, inode, size, &entry);
 	/*
 	 * The name alone: its attributes cannot be taken back at once before the
-	 * kernel has made the inode. Those that GETATTR is told can. A member's
-	 * name would take all others with it when the key changes.
+	 * kernel has made the inode, anew perhaps. Those that GETATTR is told can.
+	 * A member's name would take all others with it when the key changes.
 	 */
 	double seconds = cache_grant(op->fs, inode, told);
-	if (inode->lookups)
-		entry.attr_timeout = seconds;
 	if (!inode->parent)
 		entry.entry_timeout = cache_grant_name(op->fs, inode, seconds);
 	pages_tell(inode, told);
@@ -104,24 +102,13 @@ static void miss(struct op *op, int error)
 	op_error(op, error ? error : ENOENT);
 }
 
-/* What stands for an empty directory is no file in it; but as the value of another one it is listed. */
+/* What stands for an empty directory is no file. */
 static bool is_marker(const struct op *op)
 {
-	const struct fs *fs = op->fs;
 	const struct sight *sight = &op->probe.sight;
-	size_t len = op->key_len + fs->tree.sep_len;
-	bool there = false;
 
-	if (op->member || sight->kind != KIND_STRING || sight->size || !prefix_is_marker(fs, op->key, op->key_len))
-		return false;
-	char *prefix = malloc(len);
-	if (prefix) {
-		memcpy(prefix, op->key, op->key_len);
-		memcpy(prefix + op->key_len, fs->tree.sep, fs->tree.sep_len);
-		survey_knows(&fs->survey, prefix, len, &there);
-	}
-	free(prefix);
-	return !there;
+	return sight->kind == KIND_STRING && !sight->size && !op->member &&
+	       prefix_is_marker(op->fs, op->key, op->key_len);
 }
 
 static void looked(struct op *op, int error)

@@ -116,6 +116,7 @@ static void look_first(fuse_req_t req, struct inode *inode, const struct fuse_fi
 void open_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct inode *inode = fs_inode(fs_of(req), ino);
+	cache_settle(fs_of(req), inode);
 	const struct sight *hit = cache_hit(fs_of(req), inode);
 	const struct sight *fresh = hit ? hit : inode_fresh(inode, fs_now_ms());
 

@@ -275,6 +275,10 @@ static void complete(struct options *options)
 		cli_usage("-o inotify: what changes is not known with -o cache=off");
 	if (options->inotify && is_given(options, "ro") && !is_given(options, "rw"))
 		cli_usage("-o inotify: with -o ro the kernel tells of nothing");
+	if (options->tree && options->separator)
+		cli_usage("-o sep= and tree exclude each other");
+	if (options->inotify && (options->tree || options->separator))
+		cli_usage("-o inotify: events are made in one directory alone, not with -o sep= or tree");
 	/* As with all file systems of libfuse. */
 	debugging = is_given(options, "debug");
 	options->foreground |= debugging;
@@ -288,8 +292,6 @@ static void complete(struct options *options)
 		snprintf(text, sizeof(text), "max_read=%u", options->max_read);
 		add(options, text);
 	}
-	if (options->tree && options->separator)
-		cli_usage("-o sep= and tree exclude each other");
 	if (options->tree)
 		options->separator = strcpy(cli_alloc(2), "/");
 	/* Who lets others in wants the modes to mean something. */

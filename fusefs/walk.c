@@ -107,19 +107,25 @@ static void end_with(struct walk *walk, int error)
 	walk->callback(walk->ctx, &batch);
 }
 
-/* Copies the pieces up to END behind the prefix, into BYTES, and tells where in KEYS. */
-static void fill(struct walk *walk, char *bytes, shard_reply *keys, size_t end)
+/* Copies the pieces up to END behind the prefix, into BYTES, and tells where in KEYS. Returns how many. */
+static size_t fill(struct walk *walk, char *bytes, shard_reply *keys, size_t end)
 {
-	for (size_t len; walk->at < end; keys++) {
+	size_t count = 0;
+
+	if (walk->value)
+		keys[count++] = (shard_reply){.type = SHARD_REPLY_STRING,
+					      .str = walk->prefix,
+					      .len = walk->len - walk->fs->tree.sep_len};
+	walk->value = false;
+	for (size_t len; walk->at < end; count++) {
 		const char *piece = next_piece(&walk->keys, &walk->at, &len);
 
-		keys->type = SHARD_REPLY_STRING;
-		keys->str = bytes;
-		keys->len = walk->len + len;
+		keys[count] = (shard_reply){.type = SHARD_REPLY_STRING, .str = bytes, .len = walk->len + len};
 		memcpy(bytes, walk->prefix, walk->len);
 		memcpy(bytes + walk->len, piece, len);
-		bytes += keys->len;
+		bytes += walk->len + len;
 	}
+	return count;
 }
 
 static void give_batch(struct walk *walk)
@@ -128,16 +134,15 @@ static void give_batch(struct walk *walk)
 
 	for (; end < walk->keys.used && count < BATCH; count++)
 		next_piece(&walk->keys, &end, &len);
-	if (!count) {
+	if (!count && !walk->value) {
 		end_with(walk, SHARD_OK);
 		return;
 	}
 	char *bytes = malloc(end - walk->at + BATCH * walk->len + 1);
-	shard_reply *keys = calloc(BATCH, sizeof(*keys));
+	shard_reply *keys = calloc(BATCH + 1, sizeof(*keys));
 	if (bytes && keys) {
 		const shard_scan_batch batch = {
-			.done = end == walk->keys.used, .node = "", .keys = keys, .count = count};
-		fill(walk, bytes, keys, end);
+			.count = fill(walk, bytes, keys, end), .done = end == walk->keys.used, .node = "", .keys = keys};
 		walk->callback(walk->ctx, &batch);
 	} else {
 		walk->error = ENOMEM;
@@ -206,11 +211,11 @@ int walk_next(struct walk *walk, shard_scan_callback callback, void *ctx)
 	return SHARD_OK;
 }
 
-/* ---- what has other names ---- */
+/* ---- the directories ---- */
 
-size_t walk_rest(const struct walk *walk)
+size_t walk_dirs(const struct walk *walk)
 {
-	return walk->dirs.count + walk->value;
+	return walk->dirs.count;
 }
 
 static void tell_dir(const struct walk *walk, char *prefix, const char *piece, size_t len, walk_each each, void *ctx)
@@ -222,10 +227,10 @@ static void tell_dir(const struct walk *walk, char *prefix, const char *piece, s
 	memcpy(prefix + walk->len, piece, len);
 	memcpy(prefix + walk->len + len, tree->sep, tree->sep_len);
 	tree_listed_dir(tree, prefix, end, walk->len, name);
-	each(ctx, name, fs_number(inode_member_hash(walk->fs->prefixes, prefix, end)), KIND_PREFIX);
+	each(ctx, name, fs_number(inode_member_hash(walk->fs->prefixes, prefix, end)));
 }
 
-void walk_each_rest(const struct walk *walk, walk_each each, void *ctx)
+void walk_each_dir(const struct walk *walk, walk_each each, void *ctx)
 {
 	char *prefix = malloc(walk->len + walk->dirs.used + walk->fs->tree.sep_len + 1);
 	size_t at = 0, len;
@@ -237,7 +242,5 @@ void walk_each_rest(const struct walk *walk, walk_each each, void *ctx)
 		const char *piece = next_piece(&walk->dirs, &at, &len);
 		tell_dir(walk, prefix, piece, len, each, ctx);
 	}
-	if (walk->value)
-		each(ctx, TREE_VALUE, fs_number(name_hash(prefix, walk->len - walk->fs->tree.sep_len)), KIND_NONE);
 	free(prefix);
 }

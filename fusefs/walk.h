@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What is in one directory (-o sep, -o tree), as a listing gets it: first the
- * keys, in batches, then what has other names. It is what was there when the
- * walk began, in no order.
+ * keys, in batches, then the directories. It is what was there when the walk
+ * began, in no order. The key that is %val is one of the keys.
  */
 #ifndef FUSEFS_WALK_H
 #define FUSEFS_WALK_H
@@ -26,9 +26,9 @@ int walk_error(const struct walk *walk);
 /* Ends it at any time, in its callback too; no callback comes after it. NULL is fine. */
 void walk_destroy(struct walk *walk);
 
-/* After the last batch: the directories, and %val. */
-size_t walk_rest(const struct walk *walk);
-typedef void (*walk_each)(void *ctx, const char *name, uint64_t number, enum kind kind);
-void walk_each_rest(const struct walk *walk, walk_each each, void *ctx);
+/* After the last batch: the directories. */
+size_t walk_dirs(const struct walk *walk);
+typedef void (*walk_each)(void *ctx, const char *name, uint64_t number);
+void walk_each_dir(const struct walk *walk, walk_each each, void *ctx);
 
 #endif

@@ -8,7 +8,7 @@ import time
 
 from lib.measure import Failure
 from lib.report import Row
-from outage import Outage, key_of, promoted_at, served_at
+from outage import Outage, deadline_ms, key_of, promoted_at, served_at
 from shardtest import Cluster, program
 
 PEER = "redis-cli -c, again and again"
@@ -45,7 +45,7 @@ def one_outage(cluster, node_timeout):
     master, another = cluster.masters()[:2]
     replicas = cluster.replicas_of(master)
     own, other = key_of(cluster, master), key_of(cluster, another)
-    writers = [Outage(program("bench-outage"), another.uri, node_timeout + 3000, [key]) for key in (own, other)]
+    writers = [Outage(program("bench-outage"), another.uri, deadline_ms(node_timeout), [key]) for key in (own, other)]
     time.sleep(0.2)
     killed = time.time()
     master.kill()

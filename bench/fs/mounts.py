@@ -2,6 +2,7 @@
 """The two file systems that are compared, each on a directory of its own."""
 
 import os
+import resource
 import shlex
 import shutil
 import subprocess
@@ -75,11 +76,17 @@ class Example(Mounted):
         binary = os.path.join(self.folder, "passthrough_ll")
         try:
             self.compile(binary)
-            # The loop of one thread is the quicker one on one CPU.
-            super().__init__(binary, "-f", "-s", "-o", f"cache={cache}", "-o", f"source={source}")
+            # The loop of one thread is the quicker one on one CPU. It has a file descriptor open for each inode.
+            hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+            super().__init__("sh", "-c", f'ulimit -n {hard} && exec "$0" "$@"', binary, "-f", "-s", "-o",
+                             f"cache={cache}", "-o", f"source={source}")
         except BaseException:
             shutil.rmtree(self.folder, ignore_errors=True)
             raise
+
+    @staticmethod
+    def most_files():
+        return resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 100
 
     @staticmethod
     def compile(binary):

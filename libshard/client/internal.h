@@ -111,6 +111,8 @@ struct client_node {
 	bool sick;         /* cannot be reached, or is silent */
 	bool ejected;      /* of a pool: gets nothing for a while */
 	unsigned failed_in_row; /* of a pool: connections, since the last answer */
+	uint64_t ejected_at;    /* us since the epoch, the last time; 0: never */
+	uint64_t requests, request_bytes, closed, errors, late, ejections; /* for shard_client_each_node() */
 	uint64_t no_reads_until; /* as a replica: it refused READONLY */
 	uint8_t failures;
 	uint32_t asked; /* the refresh that asked it last */

@@ -280,6 +280,8 @@ void node_send(struct client_node *node, struct shard_request *req)
 		}
 	}
 	node->used_at = client->loop.now;
+	node->requests++;
+	node->request_bytes += req->item.len;
 	req->state = STATE_CONN;
 	req->conn = conn;
 	req->item.replies = req->replies;
@@ -500,6 +502,13 @@ static void note_refusal(struct client_node *node, const struct conn *conn, int 
 	node->refused = conn->refused || error == SHARD_ERESOLVE;
 }
 
+static void count_end(struct client_node *node, const struct conn *conn)
+{
+	node->closed += conn->closed;
+	node->late += conn->late;
+	node->errors += !conn->closed && !conn->late;
+}
+
 static void on_down(struct conn *conn, int error, const char *why)
 {
 	struct client_node *node = conn->owner;
@@ -509,6 +518,8 @@ static void on_down(struct conn *conn, int error, const char *why)
 	struct list sent, queue;
 	char text[512];
 
+	if (!client->destroying)
+		count_end(node, conn);
 	snprintf(text, sizeof(text), "%s: %s", node->addr, why);
 	list_init(&sent);
 	list_init(&queue);
@@ -582,6 +593,7 @@ static void check_conn(struct client_node *node, struct conn *conn, uint64_t now
 	if (client->timeout_ms && silent >= client->timeout_ms && (client->pool || all_given_up(conn))) {
 		if (is_data(node, conn))
 			become_sick(node);
+		conn->late = true;
 		conn_fail(conn, SHARD_ECONNECT, "no answer in time");
 		return;
 	}

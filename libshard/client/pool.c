@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "client/internal.h"
 
@@ -93,6 +94,15 @@ static void look_again(struct client_node *node)
 	timer_start(&node->client->loop.wheel, &node->probe, node->client->loop.now + pool->retry_ms);
 }
 
+static void note_ejection(struct client_node *node)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	node->ejected_at = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+	node->ejections++;
+}
+
 static void eject(struct client_node *node)
 {
 	struct pool *pool = node->client->pool;
@@ -103,6 +113,7 @@ static void eject(struct client_node *node)
 		node->ejected = false;
 		return;
 	}
+	note_ejection(node);
 	look_again(node);
 }
 

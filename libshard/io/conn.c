@@ -123,6 +123,7 @@ static void connect_expired(struct timer *timer)
 	struct conn *conn = list_entry(timer, struct conn, connect_timer);
 	int error = conn->open_error;
 
+	conn->late = !error;
 	if (conn->state == CONN_RESOLVING && error)
 		conn_fail(conn, SHARD_ECONNECT, strerror(error));
 	else if (conn->state == CONN_RESOLVING)
@@ -820,6 +821,7 @@ static bool take(struct conn *conn, ssize_t n)
 	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 		return false;
 	if (n <= 0) {
+		conn->closed = !n;
 		conn_fail(conn, SHARD_ECONNECT, n ? strerror(errno) : "the server closed the connection");
 		return false;
 	}

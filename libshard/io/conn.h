@@ -90,7 +90,9 @@ struct conn {
 	bool retired; /* the owner's: takes nothing more */
 	bool was_up;
 	bool dirty; /* in the flush list of the owner */
-	bool refused; /* why it is down: nobody listens there */
+	bool refused; /* why it is down: nobody listens there; ... */
+	bool closed;  /* ... the server has closed it; ... */
+	bool late;    /* ... no answer in time */
 	const char *host; /* while it is opened; the owner's */
 	uint16_t port;
 	unsigned address;     /* which of the name's addresses is being tried */

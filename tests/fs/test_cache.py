@@ -55,6 +55,8 @@ class Case(unittest.TestCase):
             return commands(self.cluster, "getrange") == before
 
         wait_until(served, 10, "what is read twice is asked for once")
+        for name in {"armed", *names.values()}:
+            self.cluster.call("DEL", name)
 
     def soon(self, command, wanted, mount=None):
         """Seconds until COMMAND prints WANTED; it must be soon."""
@@ -218,6 +220,187 @@ class Seen(Case):
         self.assertIn(b"2001-02-03", self.mount.ok("stat -c %y k"))
 
 
+class Listed(Case):
+    """What a listing has shown, and members of keys."""
+
+    ASKING = ("strlen", "pttl", "type", "getrange", "cluster|getkeysinslot", "hscan", "sscan", "hget", "hstrlen")
+
+    def asked(self):
+        return [commands(self.cluster, name) for name in self.ASKING]
+
+    def sizes(self, where="."):
+        """What ls -l shows: {name: size}."""
+        lines = self.mount.ok(f"ls -l {where}").decode().splitlines()[1:]
+        return {line.split()[-1]: int(line.split()[4]) for line in lines}
+
+    def listed_twice(self, where, wanted):
+        self.assertEqual(self.sizes(where), wanted)
+        for _ in range(3):  # what is asked for ahead comes without attributes
+            self.sizes(where)
+        before = self.asked()
+        self.assertEqual(self.sizes(where), wanted)
+        self.assertEqual(self.asked(), before)
+
+    def test_a_second_listing_asks_nobody(self):
+        wanted = {f"k{i}": 1 + i % 50 for i in range(600)}
+        for name, size in wanted.items():
+            self.cluster.call("SET", name, b"v" * size)
+        self.soon("ls | wc -l", b"600\n")
+        self.listed_twice(".", wanted)
+        for name in ("k1", "k599"):
+            self.cluster.call("SET", name, b"v" * 60)
+            wanted[name] = 60
+        self.soon("stat -c %s k1 k599", b"60\n60\n")
+        self.listed_twice(".", wanted)
+
+    def test_a_second_listing_of_members_asks_nobody(self):
+        fields = {f"f{i}": b"v" * (i % 60) for i in range(1500)}
+        self.cluster.call("HSET", "h", *(word for item in fields.items() for word in item))
+        self.cluster.call("SADD", "s", *fields)
+        self.listed_twice("h", {name: len(value) for name, value in fields.items()})
+        self.listed_twice("s", {name: 0 for name in fields})
+        before = self.asked()
+        self.assertEqual(self.mount.ok("cat h/f7 h/f59 h/f1499"), fields["f7"] + fields["f59"] + fields["f1499"])
+        self.assertEqual(self.asked(), before)
+
+    def test_members_are_read_without_asking(self):
+        self.cluster.call("HSET", "h", "f", "v", "empty", "")
+        self.cluster.call("RPUSH", "l", "one", "two")
+        self.cluster.call("ZADD", "z", "1.5", "m")
+        self.cluster.call("SADD", "s", "m")
+        names = "h/f h/empty l/0 l/1 z/m s/m"
+        for _ in range(2):
+            self.assertEqual(self.mount.ok(f"cat {names}; stat -c %s {names}"), b"vonetwo1.5\n1\n0\n3\n3\n4\n0\n")
+        asking = ("hget", "hexists", "lindex", "zscore", "sismember", "type", "pttl")
+        before = [commands(self.cluster, name) for name in asking]
+        self.assertEqual(self.mount.ok(f"cat {names}; stat -c %s {names}"), b"vonetwo1.5\n1\n0\n3\n3\n4\n0\n")
+        self.assertEqual([commands(self.cluster, name) for name in asking], before)
+
+    def test_every_kind_of_change_to_members(self):
+        call = self.cluster.call
+        call("HSET", "h", "f", "v", "g", "w")
+        call("RPUSH", "l", "a", "bb")
+        call("ZADD", "z", "1", "m")
+        call("SADD", "s", "m")
+        look = "cat h/f l/0 z/m 2>&1; stat -c %s h/f l/0 z/m 2>/dev/null; ls -l h l z s >/dev/null"
+        self.mount.ok(look)
+        for words, command, wanted in (
+            (("HSET", "h", "f", "two"), "cat h/f", b"two"),
+            (("HSET", "h", "f", "owt"), "cat h/f", b"owt"),
+            (("HDEL", "h", "g"), "test -e h/g; echo $?", b"1\n"),
+            (("HSET", "h", "g", "back"), "stat -c %s h/g", b"4\n"),
+            (("LPUSH", "l", "ccc"), "cat l/0", b"ccc"),
+            (("LPOP", "l"), "stat -c %s l/0 l/1", b"1\n2\n"),
+            (("ZINCRBY", "z", "41", "m"), "cat z/m", b"42\n"),
+            (("SREM", "s", "m"), "test -e s/m; echo $?", b"1\n"),
+            (("RENAME", "h", "{h}2"), "cat '{h}2/f'", b"owt"),
+            (("DEL", "{h}2"), "test -e '{h}2/f'; echo $?", b"1\n"),
+        ):
+            self.mount.run(look)
+            call(*words)
+            self.soon(command, wanted)
+        call("HSET", "x", "f", "v")
+        self.mount.ok("cat x/f; stat x/f")
+        call("PEXPIRE", "x", "150")
+        self.soon("cat x/f 2>/dev/null", b"")
+
+    def test_own_changes_to_members_are_seen_at_once(self):
+        self.cluster.call("RPUSH", "l", "a", "bb", "ccc")
+        self.cluster.call("HSET", "h", "f", "v")
+        for i in range(20):
+            self.mount.ok("cat l/* h/f; ls -l l h; stat l/0 h/f")
+            self.assertEqual(self.mount.ok(f"echo {i} > h/f; cat h/f; rm l/0; stat -c %s l/0"), b"%d\n%d\n" % (i, 2 if i % 2 == 0 else 3))
+            self.assertEqual(self.mount.ok(f"touch h/n{i}; ls h | wc -l; ls l | wc -l"), b"%d\n2\n" % (i + 2))
+            self.cluster.call("DEL", "l")
+            self.cluster.call("RPUSH", "l", *(("bb", "ccc", "d") if i % 2 else ("a", "bb", "ccc")))
+            if i % 2 == 0:
+                self.cluster.call("DEL", "l")
+                self.cluster.call("RPUSH", "l", "bb", "ccc", "d")
+            else:
+                self.cluster.call("DEL", "l")
+                self.cluster.call("RPUSH", "l", "a", "bb", "ccc")
+            self.soon("stat -c %s l/0 l/1 l/2", b"2\n3\n1\n" if i % 2 == 0 else b"1\n2\n3\n")
+
+    def test_a_listing_shows_what_is_new_and_what_is_gone(self):
+        names = {f"k{i}" for i in range(300)}
+        for name in names:
+            self.cluster.call("SET", name, "v")
+        self.soon("ls | wc -l", b"300\n")
+        for i in range(10):
+            self.assertEqual(set(self.sizes()), names)
+            self.mount.ok(f"echo own > own{i}; test -e own{i}")
+            self.assertEqual(set(self.sizes()), names | {f"own{i}"})
+            self.mount.ok(f"rm own{i}")
+            self.assertEqual(set(self.sizes()), names)
+            self.cluster.call("DEL", f"k{i}")
+            self.cluster.call("SET", f"new{i}", "v")
+            names = names - {f"k{i}"} | {f"new{i}"}
+            self.soon("ls | sort | md5sum", hashlib.md5("".join(f"{n}\n" for n in sorted(names)).encode()).hexdigest().encode() + b"  -\n")
+            self.soon(f"stat -c %s k{i} 2>/dev/null; set -o noclobber; echo v > k{i}; cat k{i}; rm k{i}", b"v\n")
+
+    def test_what_expires_is_not_listed_for_longer(self):
+        for i in range(300):
+            self.cluster.call("SET", f"k{i}", "v", *(("PX", "700") if i % 3 == 0 else ()))
+        self.mount.ok("ls -l; ls -l")
+        time.sleep(0.8)
+        self.assertEqual(self.mount.ok("for i in 0 3 6 150 297; do stat k$i 2>/dev/null; done; true"), b"")
+        self.assertEqual(self.mount.ok("stat -c %s k1 k298"), b"1\n1\n")
+
+    def test_nothing_listed_is_older_than_what_was_seen(self):
+        """Sizes only grow; whoever saw one never sees a smaller one, in listings, by stat() or in a member's."""
+        script = (
+            "import os, sys, time\n"
+            "end = time.monotonic() + 5\n"
+            "last, looks = {}, 0\n"
+            "def saw(name, size):\n"
+            "    global looks\n"
+            "    looks += 1\n"
+            "    if size < last.get(name, 0): sys.exit(f'{name}: {size} after {last[name]}')\n"
+            "    last[name] = size\n"
+            "while time.monotonic() < end:\n"
+            "    for where in ('.', 'h'):\n"
+            "        for entry in os.scandir(where):\n"
+            "            if entry.name != 'h': saw(entry.name, os.stat(entry.path).st_size)\n"
+            "    for name in ('k0', 'k99', 'h/f0', 'h/f99'):\n"
+            "        with open(name, 'rb') as file: saw(os.path.basename(name), len(file.read()))\n"
+            "        saw(os.path.basename(name), os.stat(name).st_size)\n"
+            "print(looks)\n"
+        )
+        size = {}
+        for i in range(200):
+            self.cluster.call("SET", f"k{i}", "v")
+            self.cluster.call("HSET", "h", f"f{i}", "v")
+        result = []
+        thread = threading.Thread(target=lambda: result.append(run(["python3", "-c", script], self.mount.path, timeout=60)))
+        thread.start()
+        rng = random.Random(7)
+        while thread.is_alive():
+            i = rng.choice([0, 99, rng.randrange(200)])
+            size[f"k{i}"] = size.get(f"k{i}", 1) + 1
+            self.cluster.call("APPEND", f"k{i}", "v")
+            size[f"f{i}"] = size.get(f"f{i}", 1) + 1
+            self.cluster.call("HSET", "h", f"f{i}", "v" * size[f"f{i}"])
+            time.sleep(rng.choice([0, 0.001, 0.01]))
+        thread.join()
+        self.assertEqual(result[0].status, 0, result[0])
+        self.assertGreater(int(result[0].out), 1000)
+        for name, wanted in size.items():
+            where = name if name[0] == "k" else f"h/{name}"
+            self.soon(f"stat -c %s {where}", b"%d\n" % wanted)
+
+    def test_an_empty_directory_outlives_what_the_kernel_forgets(self):
+        self.cluster.call("HSET", "h", "f", "v")
+        self.mount.ok("mkdir d; cat h/f")
+        for _ in range(5):
+            self.cluster.call("DEL", "h")  # names are forgotten
+            self.cluster.call("SET", "h", "v")
+            self.soon("cat h", b"v")
+            self.cluster.call("DEL", "h")
+            self.cluster.call("HSET", "h", "f", "v")
+            self.soon("cat h/f", b"v")
+        self.assertEqual(self.mount.ok("test -d d; echo v > d/f; cat d/f; rm d/f; rmdir d; ls"), b"v\nh\n")
+
+
 class Pages(Seen):
     """The same where the kernel keeps the bytes, too."""
 
@@ -274,34 +457,45 @@ class TwoMounts(Case):
             other.ok("echo z >> log")
             self.soon("cat log", b"x\ny\nz\n")
 
-    def test_how_soon(self):
-        """Printed, not judged: it is the machine's."""
+    def how_soon(self, look, put):
+        """LOOK: an expression for the number that was PUT last."""
         script = (
             "import os, sys, time\n"
-            "fd = os.open('k', os.O_RDONLY)\n"
+            f"look = lambda: {look}\n"
             "last = None\n"
             "while True:\n"
-            "    value = os.pread(fd, 100, 0)\n"
-            "    if value != last:\n"
-            "        if last: print(time.monotonic() - float(value), flush=True)\n"
-            "        last = value\n"
-            "    if value == b'end': break\n"
+            "    value = look()\n"
+            "    if value != last and last is not None: print(value, time.monotonic(), flush=True)\n"
+            "    last = value\n"
+            "    if value >= 200: break\n"
             "    time.sleep(0.0002)\n"
-        ).replace("float(value)", "float(value) if value != b'end' else 0")
-        self.cluster.call("SET", "k", "0.0")
-        result = []
+        )
+        put(1)
+        result, at = [], {}
         thread = threading.Thread(target=lambda: result.append(self.mount.python(script, timeout=60)))
         thread.start()
         time.sleep(0.5)
-        for _ in range(200):
-            self.cluster.call("SET", "k", repr(time.monotonic()))
+        for i in range(2, 201):
+            at[i] = time.monotonic()
+            put(i)
             time.sleep(0.005)
-        self.cluster.call("SET", "k", "end")
         thread.join()
-        times = [float(line) * 1000 for line in result[0].split()][:-1]
-        self.assertGreater(len(times), 100)
-        cuts = statistics.quantiles(times, n=100)
-        print(f"a change is seen after {cuts[49]:.2f} ms (p50), {cuts[98]:.2f} ms (p99)", flush=True)
+        seen = [line.split() for line in result[0].splitlines()]
+        times = [(float(when) - at[int(value)]) * 1000 for value, when in seen]
+        self.assertGreater(len(times), 50)
+        return statistics.quantiles(times, n=100)
+
+    def test_how_soon(self):
+        """Printed, not judged: it is the machine's."""
+        call = self.cluster.call
+        for what, look, put in (
+            ("a value", "int(open('k').read())", lambda i: call("SET", "k", i)),
+            ("a size", "os.stat('k').st_size", lambda i: call("SET", "k", "v" * i)),
+            ("a field", "int(open('h/f').read())", lambda i: call("HSET", "h", "f", i)),
+            ("a field's size", "os.stat('h/f').st_size", lambda i: call("HSET", "h", "f", "v" * i)),
+        ):
+            cuts = self.how_soon(look, put)
+            print(f"{what} is seen after {cuts[49]:.2f} ms (p50), {cuts[98]:.2f} ms (p99)", flush=True)
 
     def test_no_value_is_torn(self):
         """Values of many sizes that name themselves, written by several while two mounts read."""
@@ -362,20 +556,26 @@ class Trouble(unittest.TestCase):
     def check_reader(self, cluster, event, errors_allowed=True, seconds=8):
         """A counter in a key only goes up, whatever happens; and once all is well it is the last one within a lease."""
         script = (
-            "import sys, time\n"
+            "import os, sys, time\n"
             f"end = time.monotonic() + {seconds}\n"
             "last, reads, errors = 0, 0, 0\n"
             "while time.monotonic() < end:\n"
             "    for i in range(6):\n"
-            "        try:\n"
-            "            with open(f'c{i}') as file: value = file.read()\n"
-            "            reads += 1\n"
-            "        except OSError: errors += 1\n"
+            "        for name in (f'c{i}', f'h{i}/f'):\n"
+            "            try:\n"
+            "                with open(name) as file: value = file.read()\n"
+            "                os.stat(name)\n"
+            "                reads += 1\n"
+            "            except OSError: errors += 1\n"
+            "    try:\n"
+            "        for entry in os.scandir('.'): entry.stat()\n"
+            "    except OSError: errors += 1\n"
             "    time.sleep(0.001)\n"
             "print(reads, errors)\n"
         )
         for i in range(6):
             cluster.call("SET", f"c{i}", "0")
+            cluster.call("HSET", f"h{i}", "f", "0")
         with Mount(cluster.uri) as mount:
             result = []
             thread = threading.Thread(target=lambda: result.append(run(["python3", "-c", script], mount.path, timeout=90)))
@@ -387,16 +587,22 @@ class Trouble(unittest.TestCase):
             cluster.wait_ok(60)
             for turn in range(3):
                 for i in range(6):
-                    wait_until(lambda: self.put(cluster, f"c{i}", f"t{turn}"), 20, "a write works again")
+                    value = f"t{turn}" * (turn + 1)
+                    wait_until(lambda: self.put(cluster, "SET", f"c{i}", value), 20, "a write works again")
+                    wait_until(lambda: self.put(cluster, "HSET", f"h{i}", "f", value), 20, "a write works again")
                 start = time.monotonic()
-                wait_until(lambda: mount.run("cat c?").out == f"t{turn}".encode() * 6, 6, f"turn {turn} is seen")
+                sizes = b"%d\n" % len(value) * 12
+                wait_until(lambda: mount.run("cat c? h?/f").out == value.encode() * 12, 6, f"turn {turn} is seen")
+                wait_until(lambda: mount.run("stat -c %s c? h?/f").out == sizes, 6, f"sizes of turn {turn} are seen")
+                shown = "ls -l | awk '/ c/ {print $5}'"
+                wait_until(lambda: mount.run(shown).out == sizes[: len(sizes) // 2], 6, f"turn {turn} is listed")
                 if turn:
                     self.assertLess(time.monotonic() - start, SOON + 5)
 
     @staticmethod
-    def put(cluster, key, value):
+    def put(cluster, *words):
         try:
-            return cluster.call("SET", key, value) == b"OK"
+            return cluster.call(*words) in (b"OK", 0)
         except (Reply, OSError):
             return False
 
@@ -407,6 +613,15 @@ class Trouble(unittest.TestCase):
     def test_a_manual_failover(self):
         with Cluster(masters=3, replicas=1) as cluster:
             self.check_reader(cluster, lambda c: c.failover(c.replicas_of(c.master_of("c0"))[0]))
+
+    def test_flushall(self):
+        def flush(cluster):
+            cluster.flush()
+            for i in range(6):
+                cluster.call("HSET", f"h{i}", "f", "0")
+
+        with Cluster(masters=3, replicas=0) as cluster:
+            self.check_reader(cluster, flush, seconds=4)
 
     def test_a_slot_that_moves_with_its_keys(self):
         def move(cluster):
@@ -435,12 +650,14 @@ class Trouble(unittest.TestCase):
         """Within the time that a silent node is believed, and no longer, what it said last is served."""
         with Cluster(masters=3, replicas=0) as cluster:
             cluster.call("SET", "k", "v")
+            cluster.call("HSET", "{k}h", "f", "v")
             with Mount(cluster.uri, timeout=1000) as mount:
-                mount.ok("cat k; cat k")
+                mount.ok("cat k {k}h/f; cat k {k}h/f; ls -l; ls -l {k}h; stat k {k}h/f")
                 server = cluster.master_of("k")
                 server.pause()
                 try:
-                    wait_until(lambda: mount.run("cat k").status != 0, 8, "it is not believed for ever")
+                    for command in ("cat k", "cat {k}h/f", "stat k", "stat {k}h/f", "ls -l", "ls -l {k}h"):
+                        wait_until(lambda: mount.run(command).status != 0, 8, f"{command} is not believed for ever")
                 finally:
                     server.resume()
                 wait_until(lambda: mount.run("cat k").out == b"v", 8, "it is believed again")

@@ -38,11 +38,7 @@ class Worker:
             raise AssertionError(f"load.py says {line!r}")
 
     def kill(self):
-        self.process.kill()
-        self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout):
-            if not pipe.closed:
-                pipe.close()
+        faults.end_process(self.process)
 
     def stop(self):
         try:
@@ -55,7 +51,7 @@ class Worker:
             setattr(self, name, what)
 
 
-class Faults(unittest.TestCase):
+class Faults(faults.Events, unittest.TestCase):
     """Each test has a cluster of its own: nothing that one does is seen by the next."""
 
     conf = ()
@@ -87,11 +83,8 @@ class Faults(unittest.TestCase):
 
     def under_load(self, event, lossless, unknown_allowed):
         workers = self.start()
-        end, rounds = time.monotonic() + SECONDS, 0
         time.sleep(0.5)
-        while rounds == 0 or time.monotonic() < end:
-            event()
-            rounds += 1
+        rounds = faults.repeated(event, SECONDS)
         time.sleep(1)
         for worker in workers:
             worker.stop()
@@ -175,45 +168,16 @@ class Faults(unittest.TestCase):
         return lost
 
 
-class Moves(Faults):
-    def test_reshard(self):
-        self.under_load(lambda: faults.reshard_round(self.cluster, 1000), lossless=True, unknown_allowed=False)
-
-    def test_manual_failover(self):
-        self.under_load(lambda: faults.fail_over_all(self.cluster), lossless=True, unknown_allowed=True)
+class Moves(faults.Moves, Faults):
+    slots = 1000
 
 
-class Crashes(Faults):
-    def test_killed_master(self):
-        def event():
-            for paused in (0, 0.1):
-                self.going()
-                faults.kill_master(self.cluster, faults.a_master(self.cluster), paused)
-
-        self.under_load(event, lossless=False, unknown_allowed=True)
-
-    def test_paused_master(self):
-        def event():
-            self.going()
-            faults.pause_master(self.cluster, faults.a_master(self.cluster))
-
-        self.under_load(event, lossless=False, unknown_allowed=True)
-
-    def test_short_pause_of_a_master(self):
-        """Nobody is replaced, so nothing may fail and nothing be lost."""
-
-        def event():
-            for _ in range(3):
-                faults.pause_briefly(faults.a_master(self.cluster))
-
-        self.under_load(event, lossless=True, unknown_allowed=False)
+class Crashes(faults.Crashes, Faults):
+    pass
 
 
-class Restarts(Faults):
-    conf = ("appendonly yes", "appendfsync always")
-
-    def test_restart_of_every_node_in_turn(self):
-        self.under_load(lambda: faults.restart_all(self.cluster, self.going), lossless=False, unknown_allowed=True)
+class Restarts(faults.Restarts, Faults):
+    pass
 
 
 if __name__ == "__main__":

@@ -4,11 +4,11 @@
 import errno
 import os
 import random
-import re
+import shutil
 import signal
 import subprocess
 import sys
-import time
+import tempfile
 import unittest
 
 from fslib import SHARDFS, Mount, run, sanitized
@@ -78,7 +78,7 @@ for top, dirs, files in os.walk(b"."):
 
 class Trees(unittest.TestCase):
     options = "tree"
-    cluster = None
+    many = 150
 
     @classmethod
     def setUpClass(cls):
@@ -137,7 +137,7 @@ class Tree(Trees):
         self.assertEqual(self.ok("stat -c '%F %h %a %s' a a/b"), "directory 1 700 0\nregular file 1 600 8\n")
 
     def test_names_are_a_bijection(self):
-        values = self.random_keys(150, b"//a.%\0\n")
+        values = self.random_keys(self.many, b"//a.%\0\n")
         values |= {key: b"v" + key for key in (b"", b"/", b"//", b"a", b"a/", b"a//", b".", b"..", b"./..", b".shardfs")}
         values |= {key: b"v" for key in (b".shardfs/x", b"%val", b"%val/x", b"x/%val", b"x", b"x" * 300 + b"/" + b"y" * 300)}
         values |= {b"dir/": b"", b"empty/dir/": b""}
@@ -172,7 +172,7 @@ for line in sys.stdin:
             {key for key, value in made.items() if value}, set(paths.values()), f"seed {self.seed}")
         for path, key in paths.items():
             self.assertEqual(made[key], path)
-        self.ok("rm -r ./*", timeout=60)
+        self.ok("find . -mindepth 1 -delete", timeout=60)
         self.assertEqual(keys(), [])
 
     def test_names_that_are_none(self):
@@ -392,6 +392,7 @@ class Uncached(Tree):
 
     options = "tree,cache=off"
     cautious = b"m/"
+    many = 40
 
 
 class UncachedCoherence(Coherence):
@@ -436,7 +437,8 @@ class Sep(Trees):
         script = "import sys\nfor line in sys.stdin:\n  p = bytes.fromhex(line)\n  open(p, 'wb').write(p)"
         self.mount.ok([sys.executable, "-c", script], stdin="".join(f"{path.hex()}\n" for path in paths).encode())
         self.assertEqual({key: CLUSTER.call("GET", key) for key in keys()}, {key: path for path, key in paths.items()})
-        self.ok("rm -r ./* ./.[!.]* 2> /dev/null || rm -r ./*", timeout=60)
+        self.ok("find . -mindepth 1 -delete", timeout=60)
+        self.assertEqual(keys(), [])
 
     def test_names_that_are_none(self):
         for name in ("a:b", "x:/a:b", ":a", "a%3A", "x:/%3A", "a::"):
@@ -510,6 +512,8 @@ class Options(unittest.TestCase):
         self.refused("tree=x", "no value is wanted")
         self.refused("sep=:,tree", "exclude each other")
         self.refused("tree,sep=:", "exclude each other")
+        self.refused("tree,inotify", "-o inotify")
+        self.refused("sep=:,inotify", "-o inotify")
 
 
 class Interrupted(unittest.TestCase):
@@ -546,6 +550,116 @@ class Interrupted(unittest.TestCase):
 
     def test_with_sep(self):
         self.check("sep=:", "old:", "new:", ("old:", "new:"))
+
+
+class Programs(Trees):
+    """What programs do in a tree is what they do in a local directory."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.local = tempfile.mkdtemp(prefix="shardfs-test-")
+        source = os.path.join(cls.local, "source")
+        script = f"""
+set -e
+mkdir {source}; cd {source}; git init -q; git config user.name n; git config user.email e@example.com
+for d in a a/b a/b/c d 'e f' .hidden; do
+  mkdir "$d"; for i in 1 2 3 4 5 6 7; do seq $((i * 300)) > "$d/$i"; done
+done
+: > empty; mkdir none; printf '#!/bin/sh\necho ran\n' > run; chmod +x run; head -c 300000 /dev/urandom > large
+git add .; git commit -qm one; seq 99 > a/1; git rm -q d/2; git mv a/b a/moved; git commit -qam two
+"""
+        result = run(script, timeout=60)
+        assert result.status == 0, result
+        cls.source = source
+
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(cls.local)
+        super().tearDownClass()
+
+    def same(self, name):
+        self.ok(f"diff -r --no-dereference {self.source} {name}", timeout=60)
+
+    def gone(self):
+        self.ok("rm -rf ./* ./.[!.]*", timeout=60)
+        self.assertEqual(keys(), [])
+
+    def test_cp_tar_and_rsync(self):
+        self.ok(f"cp -a {self.source} c", timeout=60)
+        self.same("c")
+        self.ok(f"mkdir t && tar cf - -C {self.source} . | tar xf - -C t", timeout=60)
+        self.same("t")
+        self.ok(f"rsync -a {self.source}/ r/", timeout=60)
+        self.same("r")
+        self.assertEqual(self.ok(f"rsync -ani {self.source}/ r/ | grep -v '^\\.d' || true", timeout=60), "")
+        self.ok("seq 9 >> r/a/2; rm r/a/3; echo x > r/more; head -c 1000 /dev/zero | dd of=r/large conv=notrunc seek=100 status=none")
+        self.ok(f"rsync -a --inplace --checksum --delete {self.source}/ r/", timeout=60)
+        self.same("r")
+        self.ok("cp -a r r2; mv r2/a r2/z; mv r2/z r2/a", timeout=60)
+        self.same("r2")
+        self.assertEqual(self.ok("tar cf - c | tar tf - | wc -l"), self.ok(f"find {self.source} | wc -l"))
+        self.gone()
+
+    def test_git(self):
+        self.ok(f"git clone -q --no-local {self.source} g && cd g && git fsck --full --strict", timeout=60)
+        self.assertEqual(self.ok("cd g && git status --short && ./run && git log --format=%s"), "ran\ntwo\none\n")
+        self.ok(
+            "cd g && git config user.name n && git config user.email e@example.com && git checkout -q -b topic HEAD~1 &&"
+            " echo x >> a/1 && git mv 'e f' ef && git commit -qam three && git rebase -q -Xtheirs master && git gc -q &&"
+            " git fsck --full && git worktree add -q ../w && cd ../w && git stash list && git checkout -q --detach HEAD~1",
+            timeout=120,
+        )
+        self.gone()
+
+    def test_sqlite(self):
+        sql = "create table t(a); insert into t select value from generate_series(1, 2000); "
+        self.ok(f"mkdir db; sqlite3 db/x 'pragma journal_mode=delete; {sql}'")
+        self.mount.python("""
+import sqlite3
+db = sqlite3.connect("db/x", timeout=10)
+for i in range(20):
+    with db: db.execute("insert into t values(?)", (i,))
+try:
+    with db: db.execute("delete from t"); raise RuntimeError
+except RuntimeError: pass
+print(db.execute("select count(*) from t").fetchone(), db.execute("pragma integrity_check").fetchone())
+""")
+        self.assertEqual(self.ok("sqlite3 db/x 'select count(*) from t; pragma integrity_check'; ls db"), "2020\nok\nx\n")
+        self.gone()
+
+    def test_editors(self):
+        self.ok("mkdir -p e/d; printf 'one\\ntwo\\n' > e/d/f; vim -es -u NONE -c '%s/one/three/' -c wq e/d/f")
+        self.assertEqual(self.ok("cat e/d/f; sed -i s/two/four/ e/d/f; cat e/d/f; ls -A e/d"), "three\ntwo\nthree\nfour\nf\n")
+        self.gone()
+
+    def test_stress(self):
+        if not shutil.which("stress-ng"):
+            self.skipTest("no stress-ng")
+        self.ok("stress-ng --hdd 1 --rename 1 --dir 1 --dir-dirs 64 --getdent 1 --temp-path . -t 4 --verify -q --hdd-bytes 4M",
+                timeout=100)
+        self.assertEqual(self.ok("find . -type f | wc -l"), "0\n")
+
+
+class Large(Trees):
+    """What has many files is quick enough to be used at all; how quick is printed."""
+
+    def test_a_hundred_thousand_files(self):
+        count = 20000 if sanitized() else 100000
+        for server in CLUSTER.servers:
+            names = [b"d%d/e%d/f%06d" % (i % 10, i % 1000, i) for i in range(count)]
+            with server.connect() as conn:
+                conn.pipeline([("SET", n, "v") for n in names if CLUSTER.master_of(n) is server])
+        for command, out in (
+            ("ls | wc -l", "10\n"),
+            ("find . | wc -l", f"{count + 1011}\n"),
+            ("find . -type f | wc -l", f"{count}\n"),
+            ("rm -r ./* && ls", ""),
+        ):
+            result = self.mount.run(command, timeout=200)
+            self.assertEqual(result.out.decode(), out, result)
+            print(f"{count} files: {command}: {result.seconds:.2f} s", flush=True)
+        self.assertEqual(keys(), [])
 
 
 class Single(unittest.TestCase):

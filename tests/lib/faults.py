@@ -21,7 +21,7 @@ def reshard(cluster, source, target, slots):
     cluster.wait_ok()
 
 
-def reshard_round(cluster, slots=1500):
+def reshard_round(cluster, slots):
     """Slots go from each of three masters to the next."""
     first, second, third = (cluster.servers[i] for i in range(3))
     for source, target in ((first, second), (second, third), (third, first)):
@@ -87,3 +87,77 @@ def restart_all(cluster, each=lambda server: None):
         each(server)
         server.restart()
         cluster.wait_ok()
+
+
+def end_process(process):
+    """Kills it, where it still runs, and closes its pipes."""
+    process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe and not pipe.closed:
+            pipe.close()
+
+
+# ---- the same events for every kind of load ----
+
+
+class Events:
+    """A base of a TestCase with `cluster`, and under_load(event, lossless, unknown_allowed), which has EVENT repeated.
+
+    lossless: nothing acknowledged may be lost; unknown_allowed: what is not idempotent may end with its outcome unknown.
+    """
+
+    slots = 1500  # moved from each master at once
+
+    def going(self, *_):
+        """A master is about to go."""
+
+
+class Moves(Events):
+    def test_reshard(self):
+        self.under_load(lambda: reshard_round(self.cluster, self.slots), lossless=True, unknown_allowed=False)
+
+    def test_manual_failover(self):
+        self.under_load(lambda: fail_over_all(self.cluster), lossless=True, unknown_allowed=True)
+
+
+class Crashes(Events):
+    def test_killed_master(self):
+        def event():
+            for paused in (0, 0.1):
+                self.going()
+                kill_master(self.cluster, a_master(self.cluster), paused)
+
+        self.under_load(event, lossless=False, unknown_allowed=True)
+
+    def test_paused_master(self):
+        def event():
+            self.going()
+            pause_master(self.cluster, a_master(self.cluster))
+
+        self.under_load(event, lossless=False, unknown_allowed=True)
+
+    def test_short_pause_of_a_master(self):
+        """Nobody is replaced, so nothing may fail and nothing be lost."""
+
+        def event():
+            for _ in range(3):
+                pause_briefly(a_master(self.cluster))
+
+        self.under_load(event, lossless=True, unknown_allowed=False)
+
+
+class Restarts(Events):
+    conf = ("appendonly yes", "appendfsync always")
+
+    def test_restart_of_every_node_in_turn(self):
+        self.under_load(lambda: restart_all(self.cluster, self.going), lossless=False, unknown_allowed=True)
+
+
+def repeated(event, seconds):
+    """EVENT once, and again for so many seconds. Returns how often."""
+    end, rounds = time.monotonic() + seconds, 0
+    while rounds == 0 or time.monotonic() < end:
+        event()
+        rounds += 1
+    return rounds

@@ -6,11 +6,18 @@ import re
 import subprocess
 from dataclasses import dataclass
 
+from faults import end_process
 from shardtest import wait_until
 
 STAMP = re.compile(r"\d+:\w (\d+ \w+ \d+ [\d:]+)\.(\d+) ")
 PROMOTED = re.compile("Failover election won|Taking over the master")
 UP_AGAIN = re.compile("Cluster state changed: ok")
+
+
+def deadline_ms(node_timeout_ms):
+    """After so long a master that is gone has been replaced: its silence is noticed after one to one and a half node timeouts
+    (it is asked only when it has been silent for half of one), the others hear of that, and the election waits for a second."""
+    return node_timeout_ms * 3 // 2 + 2500
 
 
 def logged(server, what, after):
@@ -77,9 +84,4 @@ class Outage:
         return min((s.ended for s in self.slow if s.began < moment < s.ended and not s.error), default=moment)
 
     def kill(self):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout):
-            if not pipe.closed:
-                pipe.close()
+        end_process(self.process)

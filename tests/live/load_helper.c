@@ -21,6 +21,8 @@
 
 #include <shard/shard.h>
 
+#include "connect.h"
+
 #define TURN_MS 4    /* how often requests are submitted */
 #define PER_TURN 32  /* at most */
 #define WRONG_MAX 20
@@ -381,23 +383,6 @@ static void report(void)
 	for (size_t i = 0; i < keys; i++)
 		printf("value %s %lu %lu\n", values[i].key, values[i].acked, values[i].sent);
 	printf("end\n");
-}
-
-static shard_client *connect_to(const char *text, unsigned timeout_ms)
-{
-	shard_options options;
-	shard_client *made = NULL;
-	shard_uri *uri = NULL;
-
-	shard_options_init(&options);
-	options.timeout_ms = timeout_ms;
-	if (shard_uri_parse(text, &uri, NULL) != SHARD_OK)
-		return NULL;
-	options.uri = uri;
-	if (shard_client_create(&made, &options) != SHARD_OK)
-		made = NULL;
-	shard_uri_free(uri);
-	return made;
 }
 
 int main(int argc, char *argv[])

@@ -13,6 +13,8 @@
 
 #include <shard/shard.h>
 
+#include "connect.h"
+
 #define SLOW_MS 15
 
 static double now(void)
@@ -21,23 +23,6 @@ static double now(void)
 
 	clock_gettime(CLOCK_REALTIME, &t);
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-static shard_client *connect_to(const char *text, unsigned timeout_ms)
-{
-	shard_options options;
-	shard_client *made = NULL;
-	shard_uri *uri = NULL;
-
-	shard_options_init(&options);
-	options.timeout_ms = timeout_ms;
-	if (shard_uri_parse(text, &uri, NULL) != SHARD_OK)
-		return NULL;
-	options.uri = uri;
-	if (shard_client_create(&made, &options) != SHARD_OK)
-		made = NULL;
-	shard_uri_free(uri);
-	return made;
 }
 
 static void write_key(shard_client *client, const char *key, unsigned long number)

@@ -25,14 +25,6 @@ KEYS, DEPTH, DEADLINE_MS = 60, 60, 30000
 UNKNOWN = 13  # enum shard_error
 
 
-def kill(process):
-    process.kill()
-    process.wait()
-    for pipe in (process.stdin, process.stdout):
-        if pipe and not pipe.closed:
-            pipe.close()
-
-
 class Load:
     """load_helper while it runs, and what it reported."""
 
@@ -50,7 +42,7 @@ class Load:
             raise AssertionError(f"load_helper says {line!r}")
 
     def kill(self):
-        kill(self.process)
+        faults.end_process(self.process)
 
     def stop(self):
         try:
@@ -105,7 +97,7 @@ class Writer:
         self.first = self.process.stdout.readline()
 
     def kill(self):
-        kill(self.process)
+        faults.end_process(self.process)
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
@@ -118,7 +110,7 @@ class Writer:
         return [x for x in self.written if self.cluster.call("GET", f"foo{x}") != str(x).encode()]
 
 
-class Faults(unittest.TestCase):
+class Faults(faults.Events, unittest.TestCase):
     """Each test has a cluster of its own: nothing that one does is seen by the next."""
 
     conf = ()
@@ -132,10 +124,7 @@ class Faults(unittest.TestCase):
         self.addCleanup(load.kill)
         writer = Writer(self.cluster)
         self.addCleanup(writer.kill)
-        end, rounds = time.monotonic() + SECONDS, 0
-        while rounds == 0 or time.monotonic() < end:
-            event()
-            rounds += 1
+        rounds = faults.repeated(event, SECONDS)
         time.sleep(1)
         writer.stop()
         load.stop()
@@ -173,43 +162,16 @@ class Faults(unittest.TestCase):
             self.assertEqual((load.stale, load.repeated), (0, 0))
 
 
-class Moves(Faults):
-    def test_reshard(self):
-        self.under_load(lambda: faults.reshard_round(self.cluster), lossless=True, unknown_allowed=False)
-
-    def test_manual_failover(self):
-        self.under_load(lambda: faults.fail_over_all(self.cluster), lossless=True, unknown_allowed=True)
+class Moves(faults.Moves, Faults):
+    pass
 
 
-class Crashes(Faults):
-    def test_killed_master(self):
-        def event():
-            for paused in (0, 0.1):
-                faults.kill_master(self.cluster, faults.a_master(self.cluster), paused)
-
-        self.under_load(event, lossless=False, unknown_allowed=True)
-
-    def test_paused_master(self):
-        def event():
-            faults.pause_master(self.cluster, faults.a_master(self.cluster))
-
-        self.under_load(event, lossless=False, unknown_allowed=True)
-
-    def test_short_pause_of_a_master(self):
-        """Nobody is replaced, so nothing may fail and nothing be lost."""
-
-        def event():
-            for _ in range(3):
-                faults.pause_briefly(faults.a_master(self.cluster))
-
-        self.under_load(event, lossless=True, unknown_allowed=False)
+class Crashes(faults.Crashes, Faults):
+    pass
 
 
-class Restarts(Faults):
-    conf = ("appendonly yes", "appendfsync always")
-
-    def test_restart_of_every_node_in_turn(self):
-        self.under_load(lambda: faults.restart_all(self.cluster), lossless=False, unknown_allowed=True)
+class Restarts(faults.Restarts, Faults):
+    pass
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ deadline of the node timeout and 3 s callers see no error, but for an INCR whose
 never sent again, so there are as many of them as crashes at most, and no more increments without acknowledgement."""
 
 import os
+import subprocess
 import sys
 import time
 import unittest
@@ -15,7 +16,7 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 import faults
 from consistency import Consistency
-from shardtest import Cluster, wait_until
+from shardtest import Cluster, TempDir, clean_env, program, wait_until
 
 NODE_TIMEOUT_MS = 1000
 RESHARDS, FAILOVERS, CRASHES = 3, 1, 1
@@ -30,6 +31,14 @@ class Proof(unittest.TestCase):
 
     def setUp(self):
         self.cluster.flush()
+
+    def rcluster(self, *words):
+        with TempDir("shard-runtime-") as runtime:
+            done = subprocess.run(
+                [program("rcluster"), *map(str, words), "--yes"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT, text=True, timeout=60, env=clean_env(runtime), check=False,
+            )  # fmt: skip
+        self.assertEqual(done.returncode, 0, done.stdout)
 
     def through(self, event, times):
         """EVENT, again and again, while the checkers run. Returns them: without and with WAIT."""
@@ -69,14 +78,18 @@ class Proof(unittest.TestCase):
     def test_reshard(self):
         def reshard(i):
             masters = sorted(self.cluster.masters(), key=lambda server: server.port)
-            faults.reshard(self.cluster, masters[i % 3], masters[(i + 1) % 3], SLOTS)
+            source, target = (self.cluster.node_id(masters[j % 3]) for j in (i, i + 1))
+            self.rcluster("reshard", self.cluster.servers[0].addr, "--from", source, "--to", target, "--slots", SLOTS)
+            self.cluster.wait_ok()
 
         self.check(self.through(reshard, RESHARDS), 0, lossless=True)
 
     def test_manual_failover(self):
         def fail_over(i):
             masters = sorted(self.cluster.masters(), key=lambda server: server.port)
-            self.cluster.failover(self.cluster.replicas_of(masters[i % 3])[0])
+            heir = self.cluster.replicas_of(masters[i % 3])[0]
+            self.rcluster("failover", self.cluster.servers[0].addr, heir.addr)
+            self.assertEqual(heir.call("ROLE")[0], b"master")
             self.cluster.wait_ok()
 
         self.check(self.through(fail_over, FAILOVERS), FAILOVERS, lossless=True)

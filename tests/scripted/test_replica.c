@@ -94,11 +94,21 @@ static void a_silent_replica_is_left_for_another(void **state)
 	want_took(get, 100, 1000);
 }
 
+/* INCR goes to NODE, which was promoted just now. */
+static void want_soon(struct node *node, struct ask *incr)
+{
+	uint64_t promoted = now_ms();
+
+	expect(node, "INCR", "foo");
+	want_time(promoted, 0, 100);
+	say(node, ":1\r\n");
+	want_integer(incr, 1);
+}
+
 /* Before all nodes agree that the master failed: the replica says that it is a master now. */
 static void a_promotion_is_noticed_at_the_replica_itself(void **state)
 {
 	struct ask *incr;
-	uint64_t promoted;
 
 	start("0-8191 n0; 8192-16383 n1 n2");
 	on(NULL, "GET", "+x\r\n");
@@ -110,11 +120,7 @@ static void a_promotion_is_noticed_at_the_replica_itself(void **state)
 	run_for(100);
 	on(n2, "ROLE", "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n");
 	node_layout(n2, "0-8191 n0; 8192-16383 n2"); /* the others do not know yet */
-	promoted = now_ms();
-	expect(n2, "INCR", "foo");
-	want_time(promoted, 0, 100);
-	say(n2, ":1\r\n");
-	want_integer(incr, 1);
+	want_soon(n2, incr);
 }
 
 #define SLAVE "*1\r\n$5\r\nslave\r\n"
@@ -125,7 +131,6 @@ static void a_promotion_is_noticed_at_the_replica_itself(void **state)
 static void a_promotion_of_any_of_several_is_noticed_at_once(void **state)
 {
 	struct ask *incr;
-	uint64_t promoted;
 
 	start(THREE_REPLICAS);
 	on(NULL, "ROLE", SLAVE);
@@ -136,11 +141,7 @@ static void a_promotion_of_any_of_several_is_noticed_at_once(void **state)
 	check_count(heard(n2, "ROLE"), 1);
 	on(n4, "ROLE", MASTER);
 	node_layout(n4, "0-8191 n0; 8192-16383 n4 n2 n3");
-	promoted = now_ms();
-	expect(n4, "INCR", "foo");
-	want_time(promoted, 0, 100);
-	say(n4, ":1\r\n");
-	want_integer(incr, 1);
+	want_soon(n4, incr);
 	forget(n2);
 }
 
@@ -148,7 +149,6 @@ static void a_promotion_of_any_of_several_is_noticed_at_once(void **state)
 static void a_promotion_of_one_that_was_down_before_is_noticed(void **state)
 {
 	struct ask *incr;
-	uint64_t promoted;
 
 	start("0-8191 n0; 8192-16383 n1 n2");
 	on(NULL, "ROLE", SLAVE);
@@ -161,11 +161,7 @@ static void a_promotion_of_one_that_was_down_before_is_noticed(void **state)
 	until(heard(n2, "ROLE") > 1);
 	on(n2, "ROLE", MASTER);
 	node_layout(n2, "0-8191 n0; 8192-16383 n2");
-	promoted = now_ms();
-	expect(n2, "INCR", "foo");
-	want_time(promoted, 0, 100);
-	say(n2, ":1\r\n");
-	want_integer(incr, 1);
+	want_soon(n2, incr);
 }
 
 /* It had given up: what it is asked next does not wait for the next attempt to connect. */
@@ -183,17 +179,13 @@ static void a_promotion_while_nobody_asked_is_noticed_by_the_next_request(void *
 	on(n2, "ROLE", MASTER);
 	node_layout(n2, "0-8191 n0; 8192-16383 n2");
 	incr = ask("INCR", "foo");
-	expect(n2, "INCR", "foo");
-	want_time(incr->began, 0, 100);
-	say(n2, ":1\r\n");
-	want_integer(incr, 1);
+	want_soon(n2, incr);
 }
 
 /* And an answer that was under way is of the time before. */
 static void a_promotion_waits_for_no_map_that_is_being_fetched(void **state)
 {
 	struct ask *incr;
-	uint64_t promoted;
 
 	start("0-8191 n0; 8192-16383 n1 n2");
 	on(NULL, "ROLE", SLAVE);
@@ -204,11 +196,7 @@ static void a_promotion_waits_for_no_map_that_is_being_fetched(void **state)
 	expect(n0, "CLUSTER", "SLOTS");
 	on(n2, "CLUSTER SLOTS", slots("0-8191 n0; 8192-16383 n2"));
 	on(n2, "ROLE", MASTER);
-	promoted = now_ms();
-	expect(n2, "INCR", "foo");
-	want_time(promoted, 0, 100);
-	say(n2, ":1\r\n");
-	want_integer(incr, 1);
+	want_soon(n2, incr);
 	say(n0, "%s", slots("0-8191 n0; 8192-16383 n1 n2"));
 	run_for(50);
 	incr = ask("INCR", "foo");

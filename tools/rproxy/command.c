@@ -12,6 +12,7 @@
 
 #include "command_stats.h"
 #include "local.h"
+#include "log.h"
 #include "options.h"
 #include "proxy.h"
 #include "transaction.h"
@@ -184,4 +185,8 @@ void command_stats(const struct query *query)
 	uint64_t now = worker_now(query->service->worker), took = now - query->start;
 
 	histogram_add(&query->service->latency[query->command->stat], took);
+	if (options.slow_ms && took > options.slow_ms * 1000ull)
+		log_warn("slow: pool %s: %s took %.3f ms (client %llu)", query->service->config->name,
+			 query->command->name, (double)took / 1000,
+			 query->session ? (unsigned long long)query->session->id : 0);
 }

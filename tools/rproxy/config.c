@@ -127,10 +127,13 @@ struct config *config_load(const struct options *how)
 	if (!config)
 		return NULL;
 	config->threads = how->threads;
+	config->users = 1;
 	ok = how->conf_file ? load_file(config, how->conf_file) : of_uri(config, how);
+	for (size_t i = 0; i < config->pool_count && config->pool; i++)
+		config->pool[i].of = config;
 	if (ok)
 		return config;
-	config_free(config);
+	config_unuse(config);
 	return NULL;
 }
 
@@ -181,6 +184,13 @@ bool config_listen(struct config *config, struct config *old)
 	return true;
 }
 
+void config_return(struct config *config, struct config *old)
+{
+	for (size_t i = 0; i < old->pool_count; i++)
+		if (!old->pool[i].listen_fd)
+			take_over(&old->pool[i], config);
+}
+
 static void close_all(struct pool_config *pool, unsigned threads)
 {
 	for (unsigned i = 0; pool->listen_fd && i < threads; i++)
@@ -191,9 +201,14 @@ static void close_all(struct pool_config *pool, unsigned threads)
 	free(pool->listen_fd);
 }
 
-void config_free(struct config *config)
+void config_use(struct config *config)
 {
-	if (!config)
+	__atomic_add_fetch(&config->users, 1, __ATOMIC_RELAXED);
+}
+
+void config_unuse(struct config *config)
+{
+	if (!config || __atomic_sub_fetch(&config->users, 1, __ATOMIC_ACQ_REL))
 		return;
 	for (size_t i = 0; config->pool && i < config->pool_count; i++)
 		close_all(&config->pool[i], config->threads);

@@ -12,6 +12,7 @@
 struct options;
 
 struct pool_config {
+	struct config *of;
 	const char *name;
 	const shard_pool *pool; /* NULL: of a URI */
 	const shard_uri *uri;
@@ -34,13 +35,17 @@ struct config {
 	struct pool_config *pool;
 	size_t pool_count;
 	unsigned threads;
-	int users; /* threads that read it; atomic */
+	int users; /* who reads it, in whatever thread */
 };
 
 /* Reads what OPTIONS name. NULL: the errors have been reported. */
 struct config *config_load(const struct options *options);
 /* Opens what is listened on; what OLD (or NULL) has open is taken over. False: an error was reported. */
 bool config_listen(struct config *config, struct config *old);
-void config_free(struct config *config);
+/* Gives back what was taken over, for CONFIG will not be used. */
+void config_return(struct config *config, struct config *old);
+/* The last one to go frees it. config_load() counts as the first. */
+void config_use(struct config *config);
+void config_unuse(struct config *config); /* NULL is fine */
 
 #endif

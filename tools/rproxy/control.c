@@ -7,18 +7,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "log.h"
 #include "options.h"
+#include "report.h"
 #include "worker.h"
 
 struct control {
 	struct config *config;
 	struct worker **worker;
 	unsigned started;
-	time_t since;
+	struct report *report;
 	int signal_fd;
 	bool over;
 };
@@ -45,14 +45,15 @@ void control_block_signals(void)
 
 static void free_control(struct control *control)
 {
+	report_stop(control->report);
 	for (unsigned i = 0; i < control->started; i++)
-		worker_tell(control->worker[i], TOLD_STOP, NULL);
+		worker_stop(control->worker[i]);
 	for (unsigned i = 0; i < control->started; i++)
 		worker_join(control->worker[i]);
 	if (control->signal_fd >= 0)
 		close(control->signal_fd);
 	free(control->worker);
-	config_free(control->config);
+	config_unuse(control->config);
 	free(control);
 }
 
@@ -65,7 +66,6 @@ struct control *control_create(struct config *config)
 		return NULL;
 	signal_set(&set);
 	control->config = config;
-	control->since = time(NULL);
 	control->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 	control->worker = calloc(config->threads, sizeof(struct worker *));
 	for (; control->worker && control->started < config->threads; control->started++) {
@@ -75,10 +75,36 @@ struct control *control_create(struct config *config)
 			break;
 		control->worker[control->started] = worker;
 	}
-	if (control->signal_fd >= 0 && control->started == config->threads)
+	if (control->signal_fd >= 0 && control->started == config->threads &&
+	    report_start(&control->report, control->worker, control->started))
 		return control;
 	free_control(control);
 	return NULL;
+}
+
+/* The old one stays where the new one is wrong. */
+static void reload(struct control *control)
+{
+	struct config *config;
+
+	if (!options.conf_file) {
+		log_notice("there is no file to read again");
+		return;
+	}
+	config = config_load(&options);
+	if (!config || !config_listen(config, control->config)) {
+		if (config)
+			config_return(config, control->config);
+		config_unuse(config);
+		log_error("%s: not taken, what was served before is served on", options.conf_file);
+		return;
+	}
+	for (unsigned i = 0; i < control->started; i++)
+		worker_reload(control->worker[i], config);
+	config_unuse(control->config);
+	control->config = config;
+	log_notice("%s: read again, %zu pool%s", options.conf_file, config->pool_count,
+		   config->pool_count == 1 ? "" : "s");
 }
 
 static void take_signal(struct control *control, int number)
@@ -89,6 +115,9 @@ static void take_signal(struct control *control, int number)
 		break;
 	case SIGTTOU:
 		log_level_change(-1);
+		break;
+	case SIGUSR1:
+		reload(control);
 		break;
 	case SIGHUP:
 		log_reopen();

@@ -123,7 +123,7 @@ static int test_conf(void)
 		cli_error("configuration file '%s' is not right", options.conf_file ? options.conf_file : "(none)");
 	else
 		cli_error("configuration file '%s' syntax is ok", options.conf_file ? options.conf_file : "(none)");
-	config_free(config);
+	config_unuse(config);
 	return config ? CLI_OK : 1;
 }
 
@@ -133,7 +133,7 @@ static int serve(int tell)
 	struct control *control;
 
 	if (!config || !config_listen(config, NULL)) {
-		config_free(config);
+		config_unuse(config);
 		return CLI_FAILED;
 	}
 	control = control_create(config);

@@ -12,7 +12,10 @@
  *   service.c    a pool as one thread serves it
  *   worker.c     a thread: its services, its loop
  *   listen.c     listening sockets
- *   stats.c      what is counted; stats_json.c, metrics.c show it
+ *   transaction.c, scan.c  MULTI ... EXEC; SCAN
+ *   stats.c      what is counted; snapshot.c puts it together, stats_json.c and metrics.c show it
+ *   config.c     what is to be served
+ *   control.c    the main thread: signals, reload; report.c the one that shows statistics
  *   main.c       the process; options.c its command line
  *
  * Threads: a worker and all that is below it belong to one thread. The main
@@ -78,6 +81,7 @@ struct session {
 	struct query *first, **last; /* in the order in which they came */
 	unsigned waiting;              /* how many these are */
 	size_t unsent;                 /* bytes in chunks */
+	uint64_t unsent_since;         /* us: when it was put off to send them; 0: it was not */
 	size_t largest;                /* reply of late */
 	struct chunk *out, **out_last;
 	struct input *input; /* or NULL */
@@ -94,9 +98,11 @@ struct session {
 /* ---- session.c ---- */
 void session_open(struct service *service, int fd);
 void session_close(struct session *session); /* at once */
+void session_move_idle(struct service *service); /* which is leaving */
 void session_put(struct session *session, const char *bytes, size_t len);
 void session_dirty(struct session *session);
-void session_flush_all(struct worker *worker);
+/* Returns whether there is something left that must be sent soon. */
+bool session_flush_all(struct worker *worker);
 /* The line has become shorter: what was held back may go on. */
 void session_settle(struct session *session);
 

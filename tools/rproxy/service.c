@@ -54,11 +54,11 @@ static bool is_full(struct service *service, int fd)
 static void on_connection(void *ctx, uint32_t events)
 {
 	struct service *service = ctx;
-	int listener = service->config->listen_fd[service->worker->number], on = 1;
+	int on = 1;
 
 	(void)events;
 	for (int i = 0; i < ACCEPTS; i++) {
-		int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int fd = accept4(service->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)) {
 			log_warn("pool %s: a client has to wait: %s", service->config->name, strerror(errno));
@@ -81,8 +81,8 @@ static void on_wake(void *ctx, uint32_t events)
 	uint64_t number;
 
 	(void)events;
-	if (read(service->worker->wake_fd, &number, sizeof(number)) < 0)
-		return;
+	if (read(service->worker->wake_fd, &number, sizeof(number)) == sizeof(number))
+		service->worker->told = true;
 }
 
 static int make_client(struct service *service)
@@ -108,6 +108,8 @@ struct service *service_create(struct worker *worker, const struct pool_config *
 		return NULL;
 	service->worker = worker;
 	service->config = config;
+	service->listen_fd = config->listen_fd[worker->number];
+	config_use(config->of);
 	service->latency = calloc(command_count(), sizeof(*service->latency));
 	error = service->latency ? make_client(service) : SHARD_ENOMEM;
 	if (error) {
@@ -115,7 +117,7 @@ struct service *service_create(struct worker *worker, const struct pool_config *
 		service_destroy(service);
 		return NULL;
 	}
-	service->listener = shard_watch_add(service->client, config->listen_fd[worker->number], EPOLLIN, on_connection,
+	service->listener = shard_watch_add(service->client, service->listen_fd, EPOLLIN, on_connection,
 					    service);
 	service->wake = shard_watch_add(service->client, worker->wake_fd, EPOLLIN, on_wake, service);
 	if (service->listener && service->wake) {
@@ -129,20 +131,28 @@ struct service *service_create(struct worker *worker, const struct pool_config *
 	return NULL;
 }
 
+void service_stop_listening(struct service *service)
+{
+	shard_timer_cancel(service->accept_again);
+	shard_watch_remove(service->listener);
+	service->accept_again = NULL;
+	service->listener = NULL;
+}
+
 void service_destroy(struct service *service)
 {
 	if (!service)
 		return;
 	while (service->sessions)
 		session_close(service->sessions);
-	shard_timer_cancel(service->accept_again);
-	shard_watch_remove(service->listener);
+	service_stop_listening(service);
 	shard_watch_remove(service->wake);
 	shard_client_destroy(service->client);
 	for (size_t i = 0; i < service->server_count; i++)
 		free(service->server[i]);
 	free(service->server);
 	free(service->latency);
+	config_unuse(service->config->of);
 	free(service);
 }
 
@@ -162,16 +172,15 @@ static struct server_stats *add_server(struct service *service, const char *node
 			return NULL;
 		if (service->server_count)
 			memcpy(grown, service->server, service->server_count * sizeof(*grown));
-		/* The main thread may be reading the old one: it is small, and kept. */
-		__atomic_store_n(&service->server, grown, __ATOMIC_RELEASE);
+		free(service->server);
+		service->server = grown;
 		service->server_room = room;
 	}
 	server = calloc(1, sizeof(*server));
 	if (!server)
 		return NULL;
 	strncpy(server->addr, node, sizeof(server->addr) - 1);
-	service->server[service->server_count] = server;
-	__atomic_store_n(&service->server_count, service->server_count + 1, __ATOMIC_RELEASE);
+	service->server[service->server_count++] = server;
 	return server;
 }
 

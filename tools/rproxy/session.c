@@ -15,6 +15,7 @@
 #include "log.h"
 #include "options.h"
 #include "proxy.h"
+#include "transaction.h"
 #include "worker.h"
 
 #define CHUNK 4096
@@ -22,11 +23,38 @@
 #define WAITING_MAX 2048       /* requests of one client at once */
 #define EXPECTED_FIRST 4096    /* bytes of a reply before any has come */
 #define WORDS_KEPT 64          /* a shorter request is parsed from its start again */
+#define PUT_OFF_US 1000        /* how long what could be sent may wait for more, ... */
+#define PUT_OFF_MAX 16384      /* ... and how many bytes of it */
 #define READS 4                /* a tick, so that no client starves the others */
 
 static void ready(void *ctx, uint32_t events);
 
 /* ---- beginning and end ---- */
+
+static void enter(struct session *session)
+{
+	struct service *service = session->service;
+
+	session->prev = NULL;
+	session->next = service->sessions;
+	if (session->next)
+		session->next->prev = session;
+	service->sessions = session;
+	service->session_count++;
+}
+
+static void leave(struct session *session)
+{
+	struct service *service = session->service;
+
+	if (session->prev)
+		session->prev->next = session->next;
+	else
+		service->sessions = session->next;
+	if (session->next)
+		session->next->prev = session->prev;
+	service->session_count--;
+}
 
 void session_open(struct service *service, int fd)
 {
@@ -48,12 +76,7 @@ void session_open(struct service *service, int fd)
 	session->out_last = &session->out;
 	session->largest = EXPECTED_FIRST;
 	session->authed = !service->config->password;
-	session->next = service->sessions;
-	if (session->next)
-		session->next->prev = session;
-	service->sessions = session;
-	service->session_count++;
-	count(&service->stats.client_connections, 1);
+	enter(session);
 	count(&service->stats.client_accepted, 1);
 }
 
@@ -111,14 +134,8 @@ void session_close(struct session *session)
 		drop_chunk(service->worker, chunk);
 	}
 	drop_input(session);
-	if (session->prev)
-		session->prev->next = session->next;
-	else
-		service->sessions = session->next;
-	if (session->next)
-		session->next->prev = session->prev;
-	service->session_count--;
-	count_down(&service->stats.client_connections);
+	leave(session);
+	transaction_forget(session);
 	free(session->name);
 	free(session);
 }
@@ -413,6 +430,38 @@ static ssize_t read_some(struct session *session)
 	return take_kept(session) ? n : -1;
 }
 
+/* Its service is of an older configuration, and owes it nothing. */
+static void move_on(struct session *session)
+{
+	struct service *heir = session->service->heir;
+	shard_watch *watch = NULL;
+
+	if (heir && !session->closing && !session->ended)
+		watch = shard_watch_add(heir->client, session->fd, 0, ready, session);
+	if (!watch) {
+		session_close(session);
+		return;
+	}
+	shard_watch_remove(session->watch);
+	leave(session);
+	session->watch = watch;
+	session->events = 0;
+	session->service = heir;
+	if (!heir->config->password)
+		session->authed = true;
+	enter(session);
+	session_dirty(session);
+}
+
+void session_move_idle(struct service *service)
+{
+	for (struct session *session = service->sessions, *next; session; session = next) {
+		next = session->next;
+		if (!session->waiting && !session->out)
+			move_on(session);
+	}
+}
+
 /* What is to be watched for, and whether it is over. */
 static void arrange(struct session *session)
 {
@@ -426,6 +475,10 @@ static void arrange(struct session *session)
 	want(session, events);
 	if (session->waiting || session->out)
 		return;
+	if (session->service->leaving) {
+		move_on(session);
+		return;
+	}
 	if (session->closing || session->ended) {
 		if (session->ended)
 			count(&session->service->stats.client_eof, 1);
@@ -477,13 +530,40 @@ static void tend(struct session *session)
 		arrange(session);
 }
 
-void session_flush_all(struct worker *worker)
+/*
+ * A client whose replies come from several servers gets them together, where they come at about the same time: a write
+ * for each would cost more than all the rest.
+ */
+static bool put_off(struct session *session)
 {
+	uint64_t now;
+
+	if (!session->waiting || !session->out || session->input || session->unsent >= PUT_OFF_MAX ||
+	    session->events != EPOLLIN)
+		return false;
+	now = worker_now(session->service->worker);
+	if (!session->unsent_since)
+		session->unsent_since = now;
+	return now - session->unsent_since < PUT_OFF_US;
+}
+
+bool session_flush_all(struct worker *worker)
+{
+	struct session *later = NULL;
+
 	while (worker->dirty) {
 		struct session *session = worker->dirty;
 
 		worker->dirty = session->dirty_next;
+		if (put_off(session)) {
+			session->dirty_next = later;
+			later = session;
+			continue;
+		}
+		session->unsent_since = 0;
 		session->dirty = false;
 		tend(session);
 	}
+	worker->dirty = later;
+	return later;
 }

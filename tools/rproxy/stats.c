@@ -30,3 +30,11 @@ uint64_t histogram_limit(size_t i)
 	high = (unsigned)(i - 4) / 2 + 2;
 	return (1ull << high) + ((i & 1) + 1) * (1ull << (high - 1)) - 1;
 }
+
+void histogram_merge(struct histogram *into, const struct histogram *from)
+{
+	into->count += from->count;
+	into->sum += from->sum;
+	for (size_t i = 0; i < HISTOGRAM_BUCKETS; i++)
+		into->bucket[i] += from->bucket[i];
+}

@@ -249,6 +249,26 @@ SHARD_API SHARD_MUST_CHECK int shard_refresh(shard_client *client, shard_callbac
 SHARD_API void shard_client_on_topology(shard_client *client, void (*callback)(void *ctx, shard_topology *topology),
 					void *ctx);
 
+/* What has become of a server so far, and what it owes now. Counters begin with the client. */
+typedef struct shard_node_state {
+	const char *addr;        /* as in a result; lent until the callback returns */
+	unsigned connections;    /* that are up */
+	bool ejected;            /* of a pool */
+	uint64_t ejected_at;     /* us since the epoch, the last time; 0: never */
+	uint64_t ejections;
+	uint64_t closed;         /* connections that the server closed, ... */
+	uint64_t errors;         /* ... that failed or could not be had, ... */
+	uint64_t late;           /* ... on which no answer came in time */
+	uint64_t requests;       /* that were put in its queue, and their bytes */
+	uint64_t request_bytes;
+	size_t queued, queued_bytes; /* not written yet */
+	size_t sent, sent_bytes;     /* written and not answered */
+} shard_node_state;
+
+/* Calls back for every server that is known, in no order; seeds of a cluster are among them. */
+SHARD_API void shard_client_each_node(shard_client *client,
+				      void (*callback)(void *ctx, const shard_node_state *state), void *ctx);
+
 /* ---- the loop ---- */
 
 /*
