@@ -223,7 +223,8 @@ class Seen(Case):
 class Listed(Case):
     """What a listing has shown, and members of keys."""
 
-    ASKING = ("strlen", "pttl", "type", "getrange", "cluster|getkeysinslot", "hscan", "sscan", "hget", "hstrlen")
+    ASKING = ("strlen", "pttl", "type", "getrange", "cluster|getkeysinslot", "hscan", "sscan", "zscan", "hget",
+              "hstrlen", "zscore", "llen", "lrange", "lindex")
 
     def asked(self):
         return [commands(self.cluster, name) for name in self.ASKING]
@@ -262,6 +263,61 @@ class Listed(Case):
         before = self.asked()
         self.assertEqual(self.mount.ok("cat h/f7 h/f59 h/f1499"), fields["f7"] + fields["f59"] + fields["f1499"])
         self.assertEqual(self.asked(), before)
+
+    def score_members(self):
+        """{member: score} of what numbers look like, as ZADD takes them."""
+        draw = random.Random(7)
+        scores = ["0", "-0", "0.5", "-1.25", "1e20", "-3e-7", "inf", "-inf", "123456789012345", "1234567890123456",
+                  "0.00012345678", "123456.12345678", "1e15", "1e17", "0.1", "0.000001", "4.9e-324"]
+        for _ in range(700):
+            scores.append(f"{draw.uniform(-1, 1) * 10 ** draw.randint(-8, 18):.{draw.randint(0, 9)}f}")
+            scores.append(repr(draw.random()))
+        return {f"m{i}": score for i, score in enumerate(scores)}
+
+    def test_scores_come_with_the_listing(self):
+        members = self.score_members()
+        self.cluster.call("ZADD", "z", *(word for name, score in members.items() for word in (score, name)))
+        texts = {name: self.cluster.call("ZSCORE", "z", name) + b"\n" for name in members}
+        self.listed_twice("z", {name: len(text) for name, text in texts.items()})
+        shown = self.mount.ok("cd z; for name in *; do echo $name $(cat $name); done").decode().splitlines()
+        self.assertEqual(dict(line.split() for line in shown), {n: t.decode().strip() for n, t in texts.items()})
+
+    def test_whole_scores_are_not_asked_for(self):
+        members = {f"m{i}": i * 7919 for i in range(3000)}
+        self.cluster.call("ZADD", "z", *(word for name, score in members.items() for word in (score, name)))
+        before = commands(self.cluster, "zscore")
+        self.assertEqual(self.sizes("z"), {name: len(str(score)) + 1 for name, score in members.items()})
+        asked = commands(self.cluster, "zscore") - before
+        self.assertLess(asked, 1500)  # what came before the kernel wants attributes, or what one SCAN has of it
+        before = commands(self.cluster, "zscore")
+        self.assertEqual(self.mount.ok("cat z/m2999"), b"%d\n" % (2999 * 7919))
+        self.assertLessEqual(commands(self.cluster, "zscore") - before, 1)
+
+    def test_elements_come_with_the_listing(self):
+        elements = [b"v" * (i * 7 % 90) for i in range(3000)] + [b"w" * 300000] * 5 + [b"", b"end"]
+        self.cluster.call("RPUSH", "l", *elements)
+        wanted = {str(i): len(element) for i, element in enumerate(elements)}
+        before = commands(self.cluster, "lindex")
+        self.assertEqual(self.sizes("l"), wanted)
+        self.assertLess(commands(self.cluster, "lindex") - before, 1500)
+        self.listed_twice("l", wanted)
+        before = self.asked()
+        self.assertEqual(self.mount.ok("cat l/7 l/2999 l/3006"), elements[7] + elements[2999] + b"end")
+        self.assertEqual(self.asked(), before)
+        for i in range(5):  # all numbers mean other elements
+            self.cluster.call("LPUSH", "l", b"n" * (100 + i))
+            elements.insert(0, b"n" * (100 + i))
+            self.soon("stat -c %s l/0", b"%d\n" % (100 + i))
+            self.assertEqual(self.sizes("l"), {str(i): len(element) for i, element in enumerate(elements)})
+
+    def test_a_list_that_shrinks_while_it_is_listed(self):
+        self.cluster.call("RPUSH", "l", *range(2000))
+        with contextlib.closing(os.scandir(os.path.join(self.mount.path, "l"))) as listing:
+            names = [next(listing).name]
+            self.cluster.call("LTRIM", "l", "0", "99")
+            names += [entry.name for entry in listing]
+        self.assertEqual(set(names), {str(i) for i in range(2000)})
+        self.soon("ls l | wc -l; cat l/99; echo; test -e l/100; echo $?", b"100\n99\n1\n")
 
     def test_members_are_read_without_asking(self):
         self.cluster.call("HSET", "h", "f", "v", "empty", "")
