@@ -12,6 +12,7 @@
 #include "notice.h"
 #include "op.h"
 #include "prefix.h"
+#include "waiter.h"
 
 /* What the kernel keeps is taken back when it is no longer true; this is for when nobody is left to do so. */
 #define KERNEL_S 30.0
@@ -426,6 +427,7 @@ void cache_wrote(struct fs *fs, const char *key, size_t key_len)
 	told(&fs->cache, name_hash(key, key_len));
 	if (inode)
 		drop_members(fs, inode);
+	waiter_changed(fs, key, key_len);
 	survey_changed(&fs->survey, key, key_len);
 	if (fs->cache.tracking)
 		notice_wrote(fs, name_hash(key, key_len));
@@ -467,6 +469,7 @@ static void changed(void *ctx, const char *key, size_t len)
 		inode_changed(fs, inode);
 	for (size_t end = 0; prefix_needs_keys(fs) && (end = tree_next(&fs->tree, key, len, end));)
 		directory_changed(fs, key, end - fs->tree.sep_len);
+	waiter_changed(fs, key, len);
 	notice_changed(fs, key, len);
 }
 
@@ -492,6 +495,7 @@ static void lost(void *ctx)
 	fs->cache.turn++;
 	survey_lost(&fs->survey);
 	inode_each_lost(&fs->inodes, fs->cache.tracking, lose, &losing);
+	waiter_unsure(fs);
 	if (losing.count && fs->cache.epochs == EPOCHS_THERE)
 		forget_names(fs);
 }

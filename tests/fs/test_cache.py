@@ -319,6 +319,81 @@ class Listed(Case):
         self.assertEqual(set(names), {str(i) for i in range(2000)})
         self.soon("ls l | wc -l; cat l/99; echo; test -e l/100; echo $?", b"100\n99\n1\n")
 
+    def poller(self, mount, wait_s):
+        """A program at the end of x/%log: says "end", and then what it reads each time poll() wakes it."""
+        script = (
+            "import os, select, sys\n"
+            "fd = os.open('x/%log', os.O_RDONLY)\n"
+            "poll = select.poll()\n"
+            "poll.register(fd, select.POLLIN)\n"
+            "assert poll.poll(1000), 'what is there can be read'\n"
+            "while os.read(fd, 65536): pass\n"
+            "print('end', os.fstat(fd).st_size, flush=True)\n"
+            f"while poll.poll({wait_s * 1000}):\n"
+            "    data = os.read(fd, 65536)\n"
+            "    print(repr(data), os.fstat(fd).st_size, flush=True)\n"
+            "    assert data, 'woken for nothing'\n"
+            "print('over', flush=True)\n"
+        )
+        program = subprocess.Popen(["python3", "-c", script], cwd=mount.path, stdout=subprocess.PIPE, text=True)
+        self.addCleanup(program.stdout.close)
+        self.addCleanup(program.wait, 20)
+        return program
+
+    def test_poll_tells_of_new_entries(self):
+        self.cluster.call("XADD", "x", "1-1", "f", "v")
+        program = self.poller(self.mount, 3)
+        self.assertEqual(program.stdout.readline(), "end 8\n")
+        before = commands(self.cluster, "xrange")
+        size = 8
+        for i in range(2, 12):
+            self.cluster.call("XADD", "x", f"{i}-1", "f", "v")
+            line = b"%d-1\tf\tv\n" % i
+            size += len(line)
+            self.assertEqual(program.stdout.readline(), f"{line!r} {size}\n")
+        self.assertLessEqual(commands(self.cluster, "xrange") - before, 20)  # a change each, by those who look at it
+        before = commands(self.cluster, "xrange")
+        self.cluster.call("XDEL", "x", "3-1")  # a change, but nothing to read
+        start = time.monotonic()
+        self.assertEqual(program.stdout.readline(), "over\n")
+        self.assertGreater(time.monotonic() - start, 1)
+        self.assertLessEqual(commands(self.cluster, "xrange") - before, 1)  # it slept for 3 s
+
+    def test_poll_where_nobody_tells_of_changes(self):
+        self.cluster.call("XADD", "x", "1-1", "f", "v")
+        with Mount(self.cluster.uri, options="cache=off") as mount:
+            program = self.poller(mount, 3)
+            self.assertEqual(program.stdout.readline(), "end 8\n")
+            self.cluster.call("XADD", "x", "2-1", "f", "v")
+            line = b"2-1\tf\tv\n"
+            self.assertEqual(program.stdout.readline(), f"{line!r} 16\n")
+            self.assertEqual(program.stdout.readline(), "over\n")
+            program.wait(20)
+
+    def test_poll_of_what_this_mount_writes_and_of_other_files(self):
+        self.cluster.call("XADD", "x", "1-1", "f", "v")
+        self.cluster.call("SET", "k", "v")
+        program = self.poller(self.mount, 3)
+        self.assertEqual(program.stdout.readline(), "end 8\n")
+        self.mount.ok("printf 'own\\tline\\n' >> x/%log")
+        self.assertIn("own\\tline", program.stdout.readline())
+        ready = "import os, select; print(select.select([os.open('k', os.O_RDONLY)], [], [], 5)[0] != [])"
+        self.assertEqual(self.mount.python(ready), "True\n")
+        self.assertEqual(program.stdout.readline(), "over\n")
+
+    def test_a_log_at_its_end_asks_nobody(self):
+        self.cluster.call("XADD", "x", "1-1", "f", "v")
+        with open(os.path.join(self.mount.path, "x", "%log"), "rb", buffering=0) as log:
+            while log.read(4096):
+                pass
+            before = commands(self.cluster, "xrange")
+            for _ in range(20):
+                self.assertEqual((log.read(10), os.fstat(log.fileno()).st_size), (b"", 8))
+            self.assertEqual(commands(self.cluster, "xrange"), before)
+            self.cluster.call("XADD", "x", "2-1", "f", "v")
+            wait_until(lambda: os.fstat(log.fileno()).st_size == 16, 5, "the new size")
+            self.assertEqual(log.read(100), b"2-1\tf\tv\n")
+
     def test_members_are_read_without_asking(self):
         self.cluster.call("HSET", "h", "f", "v", "empty", "")
         self.cluster.call("RPUSH", "l", "one", "two")
