@@ -41,6 +41,7 @@ struct entry {
 	size_t size; /* of the value, ... */
 	uint64_t at; /* ... in ms; 0: it is not known */
 	struct buffer *value; /* or NULL */
+	size_t place; /* in the reply that told of it */
 	struct look_mark look;
 };
 
@@ -56,6 +57,7 @@ struct members {
 	size_t bytes;    /* of the values */
 	struct entry *entry; /* from number `first` on */
 	uint64_t first;
+	uint64_t scanned; /* so many came before the last reply */
 	size_t count, room;
 	uint64_t length; /* of a list */
 	size_t piece;    /* how many of its elements are asked for next, or were last */
@@ -165,11 +167,9 @@ static int add_entry(struct members *members, const char *name, uint64_t number,
 	return 0;
 }
 
-/* What was just added has a value, as a file has it. Failing only means that it is not known. */
-static void add_value(struct members *members, const shard_reply *value)
+/* The value of an entry, as a file has it. Failing only means that it is not known. */
+static void add_value(struct members *members, struct entry *entry, const shard_reply *value)
 {
-	struct entry *entry = &members->entry[members->count - 1];
-
 	if (entry->size > VALUE_KEPT || members->bytes + entry->size > VALUES_KEPT)
 		return;
 	entry->value = type_value(type_of(members->dir->kind), value);
@@ -179,6 +179,7 @@ static void add_value(struct members *members, const shard_reply *value)
 /*
  * Whether ZSCAN writes a score as ZSCORE does. It has 17 digits where that may have the fewest that
  * make the number, and an exponent for others; a plain number of few digits is the same in both.
+ * The others are asked for by ZMSCORE (Redis 6.2), all of a reply at once.
  */
 static bool is_plain_score(const shard_reply *score)
 {
@@ -212,7 +213,7 @@ static int add_member(struct members *members, const shard_reply *member, bool v
 	error = add_entry(members, name, fs_number(hash), valued ? member[1].len + type_of(kind)->score : 0,
 			  kind == KIND_ZSET && !valued ? 0 : now);
 	if (!error && values && valued)
-		add_value(members, &member[1]);
+		add_value(members, &members->entry[members->count - 1], &member[1]);
 	return error;
 }
 
@@ -255,7 +256,7 @@ static int take_piece(struct members *members, uint64_t at, const shard_reply *r
 		uint64_t number = list_name(members, at + i, name);
 		error = add_entry(members, name, number, value ? value->len : 0, value ? now : 0);
 		if (!error && value)
-			add_value(members, value);
+			add_value(members, &members->entry[members->count - 1], value);
 		bytes += value ? value->len : 0;
 	}
 	members->piece = next_piece(count, bytes);
@@ -306,8 +307,13 @@ static int take_members(struct members *members, const shard_reply *reply, bool 
 
 	if (members->count > MEMBERS_KEPT)
 		drop_entries(members, members->count / 2);
-	for (size_t i = 0; !error && i + step <= found->len; i += step)
+	members->scanned = members->first + members->count;
+	for (size_t i = 0; !error && i + step <= found->len; i += step) {
+		size_t count = members->count;
 		error = add_member(members, &found->element[i], values, fs_now_ms());
+		if (members->count > count)
+			members->entry[count].place = i;
+	}
 	members->done = !strcmp(members->cursor, "0");
 	return error;
 }
@@ -429,6 +435,79 @@ static bool lacks(const struct reading *reading)
 
 static void go_on(struct reading *reading);
 
+/* ---- scores that a scan does not tell as files have them ---- */
+
+/* The next one from *AT on; NULL: there is none. */
+static struct entry *next_unscored(struct members *members, size_t *at)
+{
+	while (*at < members->count && members->entry[*at].at)
+		++*at;
+	return *at < members->count ? &members->entry[(*at)++] : NULL;
+}
+
+static void take_scores(struct members *members, const shard_reply *scores)
+{
+	size_t at = (size_t)(members->scanned - members->first);
+	struct entry *entry;
+
+	for (size_t i = 0; i < scores->len && (entry = next_unscored(members, &at)); i++) {
+		if (scores->element[i].type != SHARD_REPLY_STRING)
+			continue;
+		entry->at = fs_now_ms();
+		entry->size = scores->element[i].len + 1;
+		add_value(members, entry, &scores->element[i]);
+	}
+}
+
+/* Where they do not come, each is looked up. */
+static void scores_came(struct op *op, const shard_result *result)
+{
+	struct reading *reading = (struct reading *)op;
+	struct members *members = reading->members;
+	struct look_mark look = members->look;
+
+	if (result->error != SHARD_ESERVER && op_failed(op, result))
+		return;
+	if (reading->turn != members->turn) {
+		op_error(op, EINTR);
+		return;
+	}
+	members->turn++;
+	cache_look_came(members->fs, &look, op->key, op->key_len, result->node);
+	if (look.good == members->look.good && result->reply->type == SHARD_REPLY_ARRAY)
+		take_scores(members, result->reply);
+	if (op->req)
+		go_on(reading);
+}
+
+/* FOUND is what the scan told. False: nothing is to be asked. */
+static bool ask_scores(struct reading *reading, const shard_reply *found)
+{
+	struct members *members = reading->members;
+	size_t at = (size_t)(members->scanned - members->first), room = members->count - at + 2, count = 2;
+	const char **word = malloc(room * sizeof(*word));
+	size_t *len = malloc(room * sizeof(*len));
+	const struct entry *entry;
+
+	while (word && len && (entry = next_unscored(members, &at))) {
+		word[count] = found->element[entry->place].str;
+		len[count++] = found->element[entry->place].len;
+	}
+	if (count > 2) {
+		word[0] = "ZMSCORE";
+		len[0] = strlen(word[0]);
+		word[1] = members->dir->key;
+		len[1] = members->dir->key_len;
+		reading->turn = members->turn;
+		op_submit_many(&reading->listing.op, (int)count, word, len, scores_came);
+	}
+	free(word);
+	free(len);
+	return count > 2;
+}
+
+/* ---- what is asked for while it is answered ---- */
+
 static void answer_came(struct op *op, const shard_result *result)
 {
 	struct reading *reading = (struct reading *)op;
@@ -453,9 +532,10 @@ static void answer_came(struct op *op, const shard_result *result)
 	else
 		error = take_length(members, result->reply);
 	members->begun = true;
+	bool scores = members->dir->kind == KIND_ZSET && reading->listing.plus;
 	if (error)
 		op_error(op, error);
-	else if (op->req)
+	else if (op->req && (!scores || !ask_scores(reading, &result->reply->element[1])))
 		go_on(reading);
 }
 

@@ -224,7 +224,7 @@ class Listed(Case):
     """What a listing has shown, and members of keys."""
 
     ASKING = ("strlen", "pttl", "type", "getrange", "cluster|getkeysinslot", "hscan", "sscan", "zscan", "hget",
-              "hstrlen", "zscore", "llen", "lrange", "lindex")
+              "hstrlen", "zscore", "zmscore", "llen", "lrange", "lindex")
 
     def asked(self):
         return [commands(self.cluster, name) for name in self.ASKING]
@@ -278,7 +278,9 @@ class Listed(Case):
         members = self.score_members()
         self.cluster.call("ZADD", "z", *(word for name, score in members.items() for word in (score, name)))
         texts = {name: self.cluster.call("ZSCORE", "z", name) + b"\n" for name in members}
+        before = commands(self.cluster, "zscore")
         self.listed_twice("z", {name: len(text) for name, text in texts.items()})
+        self.assertLess(commands(self.cluster, "zscore") - before, len(members) / 2)
         shown = self.mount.ok("cd z; for name in *; do echo $name $(cat $name); done").decode().splitlines()
         self.assertEqual(dict(line.split() for line in shown), {n: t.decode().strip() for n, t in texts.items()})
 
