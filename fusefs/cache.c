@@ -115,7 +115,8 @@ static void limit_inodes(struct fs *fs)
 	*at = prune(fs) ? count + PRUNE_AT_ONCE / 2 : SIZE_MAX;
 }
 
-static void keep(struct fs *fs, struct inode *inode, const struct sight *sight, const shard_mark *mark, uint64_t expires)
+static void keep(struct fs *fs, struct inode *inode, const struct sight *sight, const shard_mark *mark,
+		 uint64_t expires)
 {
 	inode_keep(inode, sight);
 	inode->watched = true;
@@ -207,7 +208,8 @@ double cache_grant(struct fs *fs, struct inode *inode, const struct sight *told)
 
 	/* Another look than the one that is kept may have shown something older. */
 	if (!fs->cache.tracking || told != &inode->fresh || !inode->has_fresh || !inode->watched ||
-	    inode_in_memory(inode) || inode->pending || now >= inode->expires || !shard_tracking_holds(fs->cache.tracking, &inode->mark))
+	    inode_in_memory(inode) || inode->pending || now >= inode->expires ||
+	    !shard_tracking_holds(fs->cache.tracking, &inode->mark))
 		return 0;
 	if (inode->expires != UINT64_MAX && (double)(inode->expires - now) / 1000 < left)
 		left = (double)(inode->expires - now) / 1000;
@@ -309,8 +311,9 @@ static void check_name(struct fs *fs, struct inode *inode)
 		return;
 	if (inode->checking)
 		inode->recheck = true;
+	/* Where nobody has looked since it changed last, or we change it, it is not asked at each change. */
 	else if (!inode->looked || inode->pending || !start_check(fs, inode))
-		forget_names(fs); /* nobody has looked since it changed last, or we change it: it is not asked at each change */
+		forget_names(fs);
 	inode->looked = false;
 }
 
