@@ -437,6 +437,11 @@ static void go_on(struct reading *reading);
 
 /* ---- scores that a scan does not tell as files have them ---- */
 
+static bool is_refused(const shard_result *result)
+{
+	return result->error == SHARD_ESERVER && result->reply;
+}
+
 /* The next one from *AT on; NULL: there is none. */
 static struct entry *next_unscored(struct members *members, size_t *at)
 {
@@ -466,7 +471,7 @@ static void scores_came(struct op *op, const shard_result *result)
 	struct members *members = reading->members;
 	struct look_mark look = members->look;
 
-	if (result->error != SHARD_ESERVER && op_failed(op, result))
+	if (!is_refused(result) && op_failed(op, result))
 		return;
 	if (reading->turn != members->turn) {
 		op_error(op, EINTR);
@@ -516,7 +521,7 @@ static void answer_came(struct op *op, const shard_result *result)
 	int error;
 
 	/* Who may not read elements has their numbers. */
-	bool refused = members->begun && is_list(members) && result->error == SHARD_ESERVER;
+	bool refused = members->begun && is_list(members) && is_refused(result);
 	if (!refused && op_failed(op, result))
 		return;
 	if (late) {
