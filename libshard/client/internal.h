@@ -232,9 +232,19 @@ struct shard_client {
 
 /* ---- client.c ---- */
 uint32_t client_random(shard_client *client);
-bool client_forked(const shard_client *client);
+extern unsigned fork_generation;
+static inline bool client_forked(const shard_client *client)
+{
+	return client->fork_generation != fork_generation;
+}
 int client_refusal(const shard_client *client); /* why a client takes nothing more, once client_forked() */
-void client_touched(shard_client *client); /* something was submitted: an embedder's descriptor must fire */
+void client_tell(shard_client *client);
+/* Something was submitted: who waits elsewhere, in an embedder's loop or a thread of its own, must hear of it. */
+static inline void client_touched(shard_client *client)
+{
+	if (client->embedded || client->loop.left)
+		client_tell(client);
+}
 
 /* ---- node.c ---- */
 struct client_node *node_get(shard_client *client, const char *host, uint16_t port); /* NULL: no memory */

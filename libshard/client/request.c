@@ -542,7 +542,7 @@ static void wake(struct shard_request *req, struct list *woken)
 }
 
 /* The cluster is up again, as NODE sees it. */
-static void wake_down(struct client_node *node)
+static __attribute__((noinline)) void wake_down(struct client_node *node)
 {
 	shard_client *client = node->client;
 	struct list woken;

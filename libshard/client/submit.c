@@ -500,7 +500,7 @@ static inline bool usual(const shard_call *how)
 int shard_submit(shard_client *client, int argc, const char *const argv[], const size_t argvlen[],
 		 const shard_call *how, shard_callback callback, void *ctx, shard_request **handle)
 {
-	const shard_command *command;
+	const shard_command *command = NULL;
 	bool plainly;
 
 	if (client_forked(client))
@@ -508,10 +508,11 @@ int shard_submit(shard_client *client, int argc, const char *const argv[], const
 	if (argc < 1 || !argv || !callback)
 		return SHARD_EINVAL;
 	plainly = argvlen && usual(how);
-	if (plainly && remembered(&client->memo, argc, argv[0], argvlen[0]))
-		return submit_plain(client, argc, argv, argvlen, how != NULL && how->flags, callback, ctx, handle);
-	command = shard_command_find(argc, argv, argvlen);
-	if (plainly && remember(&client->memo, command, argc, argv[0], argvlen[0]))
+	if (!plainly || !remembered(&client->memo, argc, argv[0], argvlen[0])) {
+		command = shard_command_find(argc, argv, argvlen);
+		plainly = plainly && remember(&client->memo, command, argc, argv[0], argvlen[0]);
+	}
+	if (plainly)
 		return submit_plain(client, argc, argv, argvlen, how != NULL && how->flags, callback, ctx, handle);
 	return submit_any(client, command, argc, argv, argvlen, how, callback, ctx, handle);
 }
