@@ -252,8 +252,15 @@ struct client_node *node_find(shard_client *client, const char *host, uint16_t p
 struct client_node *node_by_addr(shard_client *client, const char *addr); /* "host:port"; NULL: is none */
 /* The node that FROM's redirect names, by the caller's map of addresses; NULL: no memory. */
 struct client_node *node_by_redirect(struct client_node *from, struct policy_redirect *redirect);
-void node_ref(struct client_node *node);
-void node_unref(struct client_node *node); /* NULL is fine */
+static inline void node_ref(struct client_node *node)
+{
+	node->refs++;
+}
+static inline void node_unref(struct client_node *node) /* NULL is fine */
+{
+	if (node)
+		node->refs--;
+}
 void node_destroy_all(shard_client *client);
 /* Takes REQ, which was given up, off its connection. */
 void node_give_up(struct shard_request *req);

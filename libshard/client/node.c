@@ -116,17 +116,6 @@ struct client_node *node_by_redirect(struct client_node *from, struct policy_red
 	return node_get(client, redirect->host, redirect->port);
 }
 
-void node_ref(struct client_node *node)
-{
-	node->refs++;
-}
-
-void node_unref(struct client_node *node)
-{
-	if (node)
-		node->refs--;
-}
-
 static void node_free(struct client_node *node)
 {
 	struct client_node **at = &node->client->bucket[bucket_of(node->host, node->port)];

@@ -236,9 +236,19 @@ static inline char *quick_number(char *p, const char *end, size_t *value)
 {
 	size_t n = 0;
 	char *start = p;
-	const char *stop = end - p > 9 ? p + 9 : end;
-	unsigned digit;
+	const char *stop;
+	unsigned tens, digit;
 
+	/* Two digits are what most lengths have. */
+	if (end - p >= 4 && p[2] == '\r' && p[3] == '\n') {
+		tens = (unsigned char)p[0] - '0';
+		digit = (unsigned char)p[1] - '0';
+		if (tens - 1 < 9 && digit < 10) {
+			*value = tens * 10 + digit;
+			return p + 4;
+		}
+	}
+	stop = end - p > 9 ? p + 9 : end;
 	for (; p < stop && (digit = (unsigned char)*p - '0') < 10; p++)
 		n = n * 10 + digit;
 	if (p == start || (*start == '0' && p - start > 1) || end - p < 2 || p[0] != '\r' || p[1] != '\n')
