@@ -291,6 +291,7 @@ static inline char *request_bytes(struct shard_request *req)
 	return (char *)(req + 1);
 }
 void request_free(struct shard_request *req);
+void request_expired(struct timer *timer); /* its own */
 /* What the flags and the command line say of it: may it be sent again, may a replica answer, ... */
 void request_traits(struct shard_request *req, uint32_t flags, const shard_command *command, int argc,
 		    const char *const argv[], const size_t argvlen[]);

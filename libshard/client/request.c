@@ -4,55 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/internal.h"
+#include "client/fresh.h"
 
-static const size_t class_size[SIZE_CLASSES] = {96, 320, 1280};
 #define FREE_MAX 4096
 #define TRIED_BYTES 16384 /* more are not sent to find out whether the cluster is up again */
-#define SILENCE_TURN(client) ((client)->pause_ms / 4 + 1)
-
-static void timer_expired(struct timer *timer);
-
-/* What lies in front is set by request_create(). */
-static inline void clear_tail(struct shard_request *req)
-{
-	enum { FROM = offsetof(struct shard_request, node), HALF = (sizeof(*req) - FROM) / 2 };
-
-	/* More than 64 bytes at once are cleared by a string instruction, which takes long to begin. */
-	memset((char *)req + FROM, 0, HALF);
-	memset((char *)req + FROM + HALF, 0, sizeof(*req) - FROM - HALF);
-}
-
-static struct shard_request *allocate(shard_client *client, size_t len)
-{
-	unsigned class = len <= class_size[0] ? 0 : len <= class_size[1] ? 1 : len <= class_size[2] ? 2 : SIZE_CLASSES;
-	struct shard_request *req = class < SIZE_CLASSES ? client->free[class] : NULL;
-
-	if (req) {
-		client->free_count[class]--;
-		client->free[class] = req->ctx;
-	} else {
-		req = malloc(sizeof(*req) + (class < SIZE_CLASSES ? class_size[class] : len));
-		if (!req)
-			return NULL;
-	}
-	clear_tail(req);
-	req->size_class = (uint8_t)class;
-	return req;
-}
 
 struct shard_request *request_create(shard_client *client, size_t len)
 {
-	struct shard_request *req = allocate(client, len);
-
-	if (!req)
-		return NULL;
-	req->item = (struct conn_item){.data = request_bytes(req), .len = len};
-	timer_init(&req->timer, timer_expired);
-	req->client = client;
-	req->replies = 1;
-	req->slot = -1;
-	return req;
+	return fresh_request(client, len);
 }
 
 static inline void free_rest(struct shard_request *req)
@@ -106,21 +65,7 @@ void request_traits(struct shard_request *req, uint32_t flags, const shard_comma
 
 void request_start(struct shard_request *req, unsigned timeout_ms)
 {
-	shard_client *client = req->client;
-	uint64_t now = loop_now(&client->loop);
-
-	req->deadline = UINT64_MAX;
-	if (timeout_ms) {
-		req->deadline = now + timeout_ms;
-		timer_start(&client->loop.wheel, &req->timer, req->deadline);
-	}
-	if (!(req->flags & REQ_INTERNAL))
-		client->pending++;
-	if (!timer_armed(&client->silence_timer))
-		timer_start(&client->loop.wheel, &client->silence_timer, now + SILENCE_TURN(client));
-	if (req->state == STATE_NEW)
-		request_route(req);
-	client_touched(client);
+	fresh_start(req, timeout_ms);
 }
 
 void request_went_on(struct shard_request *req)
@@ -361,7 +306,7 @@ static int deadline_error(const struct shard_request *req)
 	return SHARD_ETIMEDOUT;
 }
 
-static void timer_expired(struct timer *timer)
+void request_expired(struct timer *timer)
 {
 	struct shard_request *req = list_entry(timer, struct shard_request, timer);
 	shard_client *client = req->client;
