@@ -25,6 +25,7 @@ enum {
 	OPTION_MAX_BYTES,
 	OPTION_LATENCY,
 	OPTION_BIG_KEY,
+	OPTION_NO_ATOMIC,
 	OPTION_JSON
 };
 
@@ -38,6 +39,7 @@ static const struct argp_option options[] = {
 	{"max-bytes/s", OPTION_MAX_BYTES, "N", 0, "Move at most N bytes of memory a second; k, M, G may follow", 0},
 	{"latency", OPTION_LATENCY, "MS", 0, "Block a node for about MS milliseconds at once at most (20)", 0},
 	{"big-key", OPTION_BIG_KEY, "BYTES", 0, "Ask before keys above are moved (16M)", 0},
+	{"no-atomic", OPTION_NO_ATOMIC, NULL, 0, "Key by key, also where the servers can move slots by themselves", 0},
 	{0},
 };
 
@@ -91,6 +93,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case OPTION_BIG_KEY:
 		apply->move.big_bytes = (long long)number_of("--big-key", arg);
+		return 0;
+	case OPTION_NO_ATOMIC:
+		apply->move.no_atomic = true;
 		return 0;
 	}
 	return ARGP_ERR_UNKNOWN;
