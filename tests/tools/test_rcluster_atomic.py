@@ -187,7 +187,7 @@ class Atomic(ToolCase):
                 self.assertEqual(len(world.said(*CANCEL[family])), 1)
                 # The same command does it then.
                 world.states = DONE[family]
-                self.reshard(world)
+                self.assertIn(b"100 of its 100 slots are left", self.reshard(world).out)
                 self.assertEqual(world.slots_of(2), set(range(100)))
                 self.never_key_by_key(world)
 

@@ -155,8 +155,13 @@ static int move(struct apply *apply, const struct plan *plan)
 	int64_t start = now_ms();
 	size_t count;
 	struct move_task *task = plan_tasks(plan, &apply->admin.view, &count);
-	bool ok = move_run(&apply->admin, task, count, &apply->move, &totals);
+	bool ok;
 
+	if (apply->unfinished)
+		unfinished_keep(apply->unfinished, plan, &apply->admin.view);
+	ok = move_run(&apply->admin, task, count, &apply->move, &totals);
+	if (apply->unfinished && !totals.left)
+		unfinished_drop(apply->unfinished);
 	if (ok && !apply->json)
 		printf("moved %zu slots with %llu keys in %.1f s; all nodes agree\n", totals.slots, totals.keys,
 		       (double)(now_ms() - start) / 1000);
