@@ -38,8 +38,10 @@ shard_client *args_client(struct args *args, int argc, char *argv[])
 
 	cli_start(argv);
 	cli_parse(&argp, argc, argv, 0, args);
-	if (!cli_connect_resolve(&args->connect))
+	if (!cli_connect_resolve(&args->connect)) {
+		args_finish(args);
 		return NULL;
+	}
 	cli_connect_options(&args->connect, &options);
 	error = shard_client_create(&client, &options);
 	if (error)

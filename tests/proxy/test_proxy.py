@@ -194,6 +194,23 @@ class Commands(PoolCase):
             got = raw.until_closed()
             self.assertTrue(got.startswith(b"+OK\r\n-ERR Protocol error"), got)
 
+    def test_a_name_that_goes_on_behind_a_nul_is_another(self):
+        conn = self.connect()
+        for name in (b"PING\0", b"GET\0" * 20, b"\0", b"mget\0x"):
+            self.assertIn("unknown command", self.error(conn, name))
+        self.assertEqual(conn.call("PING"), b"PONG")
+
+    def test_who_speaks_http_is_closed_alone(self):
+        other = self.connect()
+        other.call("SET", "a", "1")
+        eof = lambda: sum(self.proxy.show_stats()["alpha"][f"s{i}"]["server_eof"] for i in range(3))  # noqa: E731
+        before = eof()
+        for data in (b"POST / HTTP/1.1\r\nHost: x\r\n\r\n", b"GET / HTTP/1.1\r\nHost: x\r\n\r\nDEL a\r\n"):
+            raw = self.raw()
+            raw.send(data)
+            self.assertTrue(raw.until_closed().endswith(b"-ERR this is no HTTP server\r\n"))
+        self.assertEqual((other.call("GET", "a"), eof()), (b"1", before))
+
     def test_the_common_calls_of_a_library(self):
         try:
             import redis
@@ -440,7 +457,7 @@ class Process(unittest.TestCase):
     def test_usage(self):
         for args, text in ((["-x"], "invalid option"), (["-v", "12"], "from 0 to 11"), (["-m", "1"], "from 512"),
                            (["word"], "no argument"), (["-c", "x", "-l", "1"], "-u and -l are for"),
-                           (["-l", "host:x"], "HOST:PORT"), (["-u", "x:y"], "scheme")):
+                           (["-t"], "-c FILE is wanted"), (["-l", "host:x"], "HOST:PORT"), (["-u", "x:y"], "scheme")):
             result = self.run_proxy(*args)
             self.assertEqual(result.returncode, 2, args)
             self.assertIn(text, result.stderr)
@@ -453,6 +470,20 @@ class Process(unittest.TestCase):
             result = self.run_proxy("-c", self.write(pool_text(self.port, [self.server])), "-s", str(free_port()))
         self.assertEqual(result.returncode, 2)
         self.assertIn("cannot be listened on: Address already in use", result.stderr)
+
+    def test_threads_share_their_port_with_nobody_else(self):
+        file = self.write(pool_text(self.port, [self.server]))
+        with Proxy(pool_text(self.port, [self.server]), "--threads", "2", ready=self.port):
+            result = self.run_proxy("-c", file, "-s", str(free_port()), "--threads", "2")
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("cannot be listened on: Address already in use", result.stderr)
+
+    def test_a_pid_file_that_cannot_be_written_leaves_no_socket(self):
+        sock, pid_file = self.path("sock"), self.path("no/pid")
+        result = self.run_proxy("-l", sock, "-u", self.server.uri, "-p", pid_file)
+        self.assertEqual((result.returncode, len(result.stderr.splitlines())), (2, 1), result.stderr)
+        self.assertIn(f"{pid_file}: the pid file cannot be written", result.stderr)
+        self.assertFalse(os.path.exists(sock))
 
     def test_the_background(self):
         pid_file, log = self.path("pid"), self.path("log")

@@ -371,6 +371,11 @@ class Reshard(AdminCase):
             err = self.error(FAILED, "rcluster", "reshard", "--plan", "-", "--yes", input=plan)
             self.assertIn("standard input: line 3: ", err)
             self.assertIn(said, err)
+        for plan, said in ((f"0 {a.addr} {b.addr}\0 # more\n".encode(), "holds a NUL"), (b"x" * 2000, "is too long")):
+            err = self.error(FAILED, "rcluster", "reshard", "--plan", "-", "--yes", input=plan)
+            self.assertIn(f"standard input: line 1: a plan: the line {said}", err)
+        err = self.error(FAILED, "rcluster", "reshard", "--plan", "/dev/zero", "--yes")
+        self.assertIn("/dev/zero: line 1: ", err)
 
     def test_usage(self):
         a, b = self.cluster.masters()[:2]
@@ -443,6 +448,21 @@ class Reshard(AdminCase):
         status, shown = self.talk()
         self.assertEqual(status, FAILED)
         self.assertIn("the input has ended", shown)
+
+    def test_an_interrupt_ends_the_questions(self):
+        master, slave = pty.openpty()
+        process = self.start("rcluster", "reshard", stdin=slave, stdout=slave)
+        os.close(slave)
+        shown = b""
+        while not shown.endswith(b"? "):
+            shown += process.stderr.read1()
+        while process.poll() is None:  # one may come before it reads
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.05)
+        os.close(master)
+        self.assertEqual(process.returncode, FAILED)
+        self.assertEqual(process.stderr.read(), b"rcluster: interrupted: nothing was done\n")
+        process.stderr.close()
 
     def test_limits_hold(self):
         keys = self.fill(400, 300)
@@ -676,7 +696,9 @@ class Rebalance(AdminCase):
 
     def test_usage(self):
         for args, said in ((["--weight", "x"], "NODE=WEIGHT is wanted"), (self.weights(0, 0, 0), "nobody is left"),
-                           (["--weight", "1.2.3.4:5=1"], "no node of this address")):
+                           (["--weight", "1.2.3.4:5=1"], "no node of this address"),
+                           (["--plan", "/dev/null", "--by", "keys"], "--plan says all"),
+                           (["--plan", "/dev/null", "--threshold", "2"], "--plan says all")):
             self.assertIn(said, self.error(FAILED, "rcluster", "rebalance", *args, "--yes"))
         for args in (["--threshold", "-1"], ["--by", "colour"]):
             self.assertIn(f"rcluster rebalance: {args[0]}: ", self.run_tool("rcluster", "rebalance", *args).err)

@@ -359,6 +359,14 @@ class Backup(Verbs):
         with open(manifest, "w", encoding="ascii") as file:
             json.dump({"version": 1, "nodes": [node]}, file)
         self.assertIn("not a file of this directory", self.fails("restore", self.seed, self.dir))
+        shutil.rmtree(self.dir)
+        self.backup()
+        whole = self.manifest()["nodes"]
+        for nodes, word in ((whole[:1], "no node has slot"), ([*whole, whole[0]], "node 3: its slots are none, or another"),
+                            ([{**whole[0], "slots": "0-x"}, whole[1]], "node 1: its slots are none")):  # fmt: skip
+            with open(manifest, "w", encoding="ascii") as file:
+                json.dump({"version": 1, "nodes": nodes}, file)
+            self.assertIn(word, self.fails("restore", self.seed, self.dir))
         self.assertIn("not a directory that rcluster backup has made", self.fails("restore", self.seed, self.place.path))
         self.assertEqual(self.held(), {})
 
@@ -366,6 +374,7 @@ class Backup(Verbs):
         self.backup()
         self.assertIn("holds a backup already", self.fails("backup", self.from_addr, self.dir))
         self.assertIn("No such file", self.fails("backup", self.from_addr, self.place.path + "/no/where"))
+        self.assertIn("/dev/null: is not a directory", self.fails("backup", self.from_addr, "/dev/null"))
         self.assertIn("is wanted", self.fails("backup"))
         self.more_env = {"SHARD_PASSWORD": "wrong"}
         self.assertIn("WRONGPASS", self.fails("backup", self.from_addr, self.dir + "2"))

@@ -148,6 +148,20 @@ static bool is_fit(const struct wish *wish, int node)
 	return false;
 }
 
+static void report(const struct wish *wish, const struct candidate *candidate, const char *master_id)
+{
+	const struct view *view = &wish->admin.view;
+	int node = view_find_id(view, candidate->id);
+
+	if (wish->replica)
+		printf("%s is in the cluster, a replica of %s\n", candidate->addr,
+		       view->node[view_find_id(view, master_id)].addr);
+	else if (node >= 0 && view->node[node].slots)
+		printf("%s is in the cluster, a master of %u slots\n", candidate->addr, view->node[node].slots);
+	else
+		printf("%s is in the cluster, a master without slots\n", candidate->addr);
+}
+
 static bool add(struct wish *wish, struct candidate *candidate)
 {
 	struct admin *admin = &wish->admin;
@@ -173,8 +187,7 @@ static bool add(struct wish *wish, struct candidate *candidate)
 		return false;
 	if ((known < 0 && !join(wish, candidate)) || !become(wish, candidate, master_id))
 		return false;
-	printf("%s is in the cluster, %s%s\n", candidate->addr, wish->replica ? "a replica of " : "a master without slots",
-	       wish->replica ? admin->view.node[view_find_id(&admin->view, master_id)].addr : "");
+	report(wish, candidate, master_id);
 	return true;
 }
 

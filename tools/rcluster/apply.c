@@ -55,7 +55,7 @@ static double number_of(const char *option, const char *text)
 		end++;
 	}
 	if (errno || end == text || *end || !(number > 0) || number > 1e15)
-		cli_usage("%s: a number above 0 is wanted, not \"%s\"", option, text);
+		cli_usage("%s: a number above 0 is wanted (k, M or G may follow), not \"%s\"", option, text);
 	return number;
 }
 

@@ -76,10 +76,13 @@ static bool is_complete(const struct view *view)
 static bool make_place(const char *dir)
 {
 	char *manifest = text("%s/" MANIFEST_FILE, dir);
+	struct stat st;
 	bool ok = false;
 
 	if (mkdir(dir, 0700) && errno != EEXIST)
-		cli_error("%s: %s", dir, strerror(errno));
+		cli_error("%s: %s", text_shown(dir), strerror(errno));
+	else if (stat(dir, &st) || !S_ISDIR(st.st_mode))
+		cli_error("%s: is not a directory", dir);
 	else if (!access(manifest, F_OK))
 		cli_error("%s: holds a backup already: choose another directory, or remove that one", dir);
 	else if (access(dir, W_OK | X_OK))

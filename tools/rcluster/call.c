@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "admin.h"
 #include "ask.h"
@@ -141,6 +142,8 @@ int verb_call(int argc, char *argv[])
 		cli_usage("[HOST:PORT] COMMAND [ARGUMENT...] is wanted");
 	if (wish.only_masters && wish.only_replicas)
 		cli_usage("--only-masters and --only-replicas leave no node");
+	if (!wish.admin.address && strchr(wish.command[0], ':')) /* as no command has it, but an address that is none */
+		cli_usage("%s: is not HOST:PORT", wish.command[0]);
 	if (wish.admin.address && wish.admin.connect.uri_text)
 		cli_usage("%s and -u: one of them is enough", wish.admin.address);
 	ok = admin_open(&wish.admin) && call(&wish);

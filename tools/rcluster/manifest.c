@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include <shard/slot.h>
+
 #include "cli.h"
 #include "text.h"
 
@@ -47,7 +49,11 @@ static bool is_node(const char *path, size_t number, const json_t *node)
 		cli_error("%s: node %zu is not complete: no manifest of rcluster backup", path, number);
 		return false;
 	}
-	if (!*file || strchr(file, '/') || bytes <= 0) {
+	if (bytes <= 0) {
+		cli_error("%s: node %zu: no file has %lld bytes", path, number, (long long)bytes);
+		return false;
+	}
+	if (!*file || strchr(file, '/')) {
 		cli_error("%s: node %zu: not a file of this directory: %s", path, number, text_shown(file));
 		return false;
 	}
@@ -77,6 +83,51 @@ static bool is_intact(const char *dir, const json_t *node)
 	return ok;
 }
 
+/* Marks the slots of TEXT, "0-5460,16383". Returns whether it is such, and none of them has been marked. */
+static bool mark_slots(const char *slots, bool seen[SHARD_SLOTS])
+{
+	char *list = text("%s", slots), *save;
+	bool ok = true;
+
+	for (char *range = strtok_r(list, ",", &save); range && ok; range = strtok_r(NULL, ",", &save)) {
+		char *dash = strchr(range, '-');
+		long first, last;
+
+		if (dash)
+			*dash = '\0';
+		ok = text_number(range, 0, SHARD_SLOTS - 1, &first) &&
+		     text_number(dash ? dash + 1 : range, first, SHARD_SLOTS - 1, &last);
+		for (long slot = first; ok && slot <= last; slot++) {
+			ok = !seen[slot];
+			seen[slot] = true;
+		}
+	}
+	free(list);
+	return ok;
+}
+
+/* Whether the nodes have each slot once: else keys would be missing, or come from two snapshots. */
+static bool are_all_slots(const char *path, const json_t *nodes)
+{
+	bool seen[SHARD_SLOTS] = {false};
+	const json_t *node;
+	size_t i;
+
+	json_array_foreach(nodes, i, node) {
+		if (mark_slots(json_string_value(json_object_get(node, "slots")), seen))
+			continue;
+		cli_error("%s: node %zu: its slots are none, or another node's: it is damaged", path, i + 1);
+		return false;
+	}
+	for (unsigned slot = 0; slot < SHARD_SLOTS; slot++) {
+		if (seen[slot])
+			continue;
+		cli_error("%s: no node has slot %u: it is damaged", path, slot);
+		return false;
+	}
+	return true;
+}
+
 /* All that is wrong is reported, not the first only. */
 static bool are_intact(const char *dir, const char *path, const json_t *nodes)
 {
@@ -88,7 +139,7 @@ static bool are_intact(const char *dir, const char *path, const json_t *nodes)
 		cli_error("%s: names no node", path);
 	json_array_foreach(nodes, i, node)
 		ok = is_node(path, i + 1, node) && is_intact(dir, node) && ok;
-	return ok;
+	return ok && are_all_slots(path, nodes);
 }
 
 json_t *manifest_read(const char *dir)

@@ -81,6 +81,8 @@ json_t *plan_json(const struct plan *plan, const struct view *view)
 
 /* ---- reading ---- */
 
+#define LINE_MAX_BYTES 1024
+
 struct line {
 	const char *path;
 	unsigned number;
@@ -109,8 +111,10 @@ static bool read_node(const struct line *line, const struct view *view, const ch
 	char why[VIEW_WHY_SIZE];
 
 	*node = view_find(view, word, why);
-	if (*node < 0)
-		return refuse(line, word, why);
+	if (*node < 0) {
+		cli_error("%s: line %u: %s", line->path, line->number, why);
+		return false;
+	}
 	if (!view_is_master(&view->node[*node]))
 		return refuse(line, word, "not a master that answers");
 	return true;
@@ -141,7 +145,7 @@ static bool read_line(struct plan *plan, const struct line *line, const struct v
 	long first, last;
 	size_t words = 0;
 
-	content[strcspn(content, "#\n")] = '\0';
+	content[strcspn(content, "#")] = '\0';
 	for (char *w = strtok_r(content, " \t\r", &save); w && words < 4; w = strtok_r(NULL, " \t\r", &save))
 		word[words++] = w;
 	if (!words)
@@ -152,31 +156,46 @@ static bool read_line(struct plan *plan, const struct line *line, const struct v
 	       read_node(line, view, word[2], &node[1]) && add_range(plan, line, view, first, last, node);
 }
 
+/* The next line into CONTENT. Returns 1; 0: there is none; -1: it is none of a plan, which was told. */
+static int next_line(struct line *line, FILE *file, char content[LINE_MAX_BYTES])
+{
+	size_t len = 0;
+	int c;
+
+	line->number++;
+	while ((c = getc(file)) != EOF && c != '\n') {
+		if (!c || len + 1 == LINE_MAX_BYTES) {
+			refuse(line, "a plan", c ? "the line is too long" : "the line holds a NUL");
+			return -1;
+		}
+		content[len++] = (char)c;
+	}
+	content[len] = '\0';
+	return c == '\n' || len;
+}
+
 bool plan_read(struct plan *plan, const struct view *view, const char *path)
 {
-	bool standard = !strcmp(path, "-"), ok = true;
+	bool standard = !strcmp(path, "-");
 	FILE *file = standard ? stdin : fopen(path, "re");
 	struct line line = {standard ? "standard input" : path, 0};
-	char *content = NULL;
-	size_t size = 0;
+	char content[LINE_MAX_BYTES];
+	int state;
 
 	plan_init(plan);
 	if (!file) {
-		cli_error("%s: %s", path, strerror(errno));
+		cli_error("%s: %s", text_shown(path), strerror(errno));
 		return false;
 	}
-	while (ok && getline(&content, &size, file) >= 0) {
-		line.number++;
-		ok = read_line(plan, &line, view, content);
-	}
-	if (ok && ferror(file)) {
+	while ((state = next_line(&line, file, content)) > 0 && read_line(plan, &line, view, content))
+		;
+	if (!state && ferror(file)) {
 		cli_error("%s: %s", line.path, strerror(errno));
-		ok = false;
+		state = -1;
 	}
-	free(content);
 	if (!standard)
 		fclose(file);
-	return ok;
+	return !state;
 }
 
 /* ---- making ---- */

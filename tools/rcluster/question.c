@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "wait.h"
 
 bool question_possible(void)
 {
@@ -30,7 +31,7 @@ static char *read_line(void)
 
 	if (getline(&line, &size, stdin) < 0) {
 		free(line);
-		cli_error("the input has ended: there is no answer");
+		cli_error(interrupted() ? "interrupted: nothing was done" : "the input has ended: there is no answer");
 		return NULL;
 	}
 	line[strcspn(line, "\r\n")] = '\0';

@@ -16,7 +16,7 @@ struct wish {
 	struct apply apply;
 	const char **weight; /* NODE=WEIGHT[,...] */
 	size_t weights;
-	bool use_empty;
+	bool use_empty, chosen; /* chosen: an option says how a plan is to be made */
 	double threshold;
 	enum load_kind by;
 };
@@ -60,6 +60,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct wish *wish = state->input;
 
+	wish->chosen |= key == OPTION_WEIGHT || key == OPTION_USE_EMPTY || key == OPTION_THRESHOLD || key == OPTION_BY;
 	switch (key) {
 	case ARGP_KEY_INIT:
 		state->child_inputs[0] = &wish->apply;
@@ -140,8 +141,10 @@ static bool set_weights(const struct wish *wish, double weight[])
 	for (size_t i = 0; ok && i < admin->view.count; i++)
 		if (weight[i] > 0)
 			return true;
-	if (ok)
+	if (ok && wish->weights)
 		cli_error("--weight: nobody is left who gets slots");
+	else if (ok)
+		cli_error("no master that answers has slots: rcluster fix gives them owners");
 	return false;
 }
 
@@ -174,6 +177,8 @@ int verb_rebalance(int argc, char *argv[])
 
 	verb_parse(&argp, argc, argv, &wish);
 	admin_words(&wish.apply.admin, 0, "");
+	if (wish.apply.plan && wish.chosen)
+		cli_usage("--plan says all: --by, --weight, --use-empty-masters and --threshold have no place beside it");
 	catch_interrupts();
 	if (admin_open(&wish.apply.admin) && apply_begin(&wish.apply))
 		status = wish.apply.plan ? apply_file(&wish.apply) : rebalance(&wish);

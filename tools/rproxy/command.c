@@ -58,6 +58,8 @@ static struct command commands[] = {
 	{"ping", local_ping, 1, 1, RULE_LOCAL, 0},
 	{"quit", local_quit, 1, 1, RULE_BEFORE_AUTH, 0},
 	{"auth", local_auth, 2, 2, RULE_BEFORE_AUTH, 0},
+	{"post", local_http, -1, 0, RULE_BEFORE_AUTH, 0},
+	{"host:", local_http, -1, 0, RULE_BEFORE_AUTH, 0},
 	{"echo", local_echo, -1, 0, RULE_LOCAL, 0},
 	{"hello", local_hello, -1, 0, RULE_BEFORE_AUTH, 0},
 	{"select", local_select, -1, 0, RULE_LOCAL, 0},
@@ -118,10 +120,11 @@ static const struct command *look_up(const char *name, size_t len)
 	while (low < high) {
 		size_t middle = (low + high) / 2;
 		const char *other = commands[middle].name;
-		int order = strncasecmp(name, other, len);
+		size_t other_len = strlen(other);
+		int order = strncasecmp(name, other, len < other_len ? len : other_len);
 
-		if (!order && other[len])
-			order = -1;
+		if (!order && len != other_len) /* a NUL in NAME ends no name */
+			order = len < other_len ? -1 : 1;
 		if (!order)
 			return &commands[middle];
 		if (order < 0)
@@ -142,7 +145,7 @@ static const struct command *find(struct worker *worker, const char *name, size_
 		return &command_other;
 	place = ((unsigned)(len * 7) + (name[0] & 31u) * 3 + (name[len - 1] & 31u)) % 64;
 	known = worker->recent[place];
-	if (known && !strncasecmp(name, known->name, len) && !known->name[len])
+	if (known && strlen(known->name) == len && !strncasecmp(name, known->name, len))
 		return known;
 	known = look_up(name, len);
 	if (known != &command_other)

@@ -157,8 +157,20 @@ static bool take_over(struct pool_config *pool, struct config *old)
 	return false;
 }
 
+/* Sockets that share a port get it beside another program's, too, where that one shares it: then clients are split. */
+static bool is_free(const struct pool_config *pool)
+{
+	int fd = listen_on(pool->listen_host, pool->listen_port, 0, pool->backlog, false);
+
+	return fd >= 0 && !close(fd);
+}
+
 static bool open_all(struct pool_config *pool, unsigned threads)
 {
+	bool wanted = pool->pool && pool->pool->reuseport;
+
+	if (threads > 1 && pool->listen_port && !wanted && !is_free(pool))
+		return false;
 	pool->listen_fd = calloc(threads, sizeof(int));
 	if (!pool->listen_fd)
 		return false;
@@ -169,7 +181,7 @@ static bool open_all(struct pool_config *pool, unsigned threads)
 		pool->listen_fd[i] = i && !pool->listen_port
 					     ? pool->listen_fd[0]
 					     : listen_on(pool->listen_host, pool->listen_port, pool->listen_mode,
-							 pool->backlog, threads > 1 || (pool->pool && pool->pool->reuseport));
+							 pool->backlog, threads > 1 || wanted);
 		if (pool->listen_fd[i] < 0)
 			return false;
 	}

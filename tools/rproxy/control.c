@@ -43,7 +43,7 @@ void control_block_signals(void)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
-static void free_control(struct control *control)
+void control_free(struct control *control)
 {
 	report_stop(control->report);
 	for (unsigned i = 0; i < control->started; i++)
@@ -78,7 +78,7 @@ struct control *control_create(struct config *config)
 	if (control->signal_fd >= 0 && control->started == config->threads &&
 	    report_start(&control->report, control->worker, control->started))
 		return control;
-	free_control(control);
+	control_free(control);
 	return NULL;
 }
 
@@ -147,5 +147,5 @@ void control_run(struct control *control)
 			break;
 		take_signals(control);
 	}
-	free_control(control);
+	control_free(control);
 }

@@ -13,6 +13,9 @@ void control_block_signals(void);
 /* Starts the workers. Takes CONFIG. NULL: the error has been reported. */
 struct control *control_create(struct config *config);
 
+/* Ends the workers, and closes what is listened on. */
+void control_free(struct control *control);
+
 /* Until a signal ends it; frees all. */
 void control_run(struct control *control);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "log.h"
 #include "options.h"
 #include "transaction.h"
 #include "worker.h"
@@ -63,6 +64,16 @@ bool local_strict_quit(struct session *session)
 	session->closing = true;
 	session_dirty(session);
 	return true;
+}
+
+/* A server closes the connection at these, which clients share here. */
+void local_http(struct query *query, struct words *words)
+{
+	(void)words;
+	query->session->closing = true;
+	log_warn("pool %s: a client that speaks HTTP was closed (a browser that was misled?)",
+		 query->service->config->name);
+	query_error(query, "ERR this is no HTTP server");
 }
 
 /* ---- who is it ---- */

@@ -9,6 +9,7 @@ void local_ping(struct query *query, struct words *words);
 void local_quit(struct query *query, struct words *words);
 bool local_strict_quit(struct session *session); /* nutcracker's: closes behind the answers that are due */
 void local_auth(struct query *query, struct words *words);
+void local_http(struct query *query, struct words *words);
 void local_echo(struct query *query, struct words *words);
 void local_hello(struct query *query, struct words *words);
 void local_select(struct query *query, struct words *words);

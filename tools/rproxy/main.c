@@ -117,9 +117,9 @@ static int test_conf(void)
 	struct config *config = config_load(&options);
 
 	if (!config)
-		cli_error("configuration file '%s' is not right", options.conf_file ? options.conf_file : "(none)");
+		cli_error("configuration file '%s' is not right", options.conf_file);
 	else
-		cli_error("configuration file '%s' syntax is ok", options.conf_file ? options.conf_file : "(none)");
+		cli_error("configuration file '%s' syntax is ok", options.conf_file);
 	config_unuse(config);
 	return config ? CLI_OK : 1;
 }
@@ -134,8 +134,12 @@ static int serve(int tell)
 		return CLI_FAILED;
 	}
 	control = control_create(config);
-	if (!control || !write_pid())
+	if (!control)
 		return CLI_FAILED;
+	if (!write_pid()) {
+		control_free(control);
+		return CLI_FAILED;
+	}
 	log_notice("%zu pool%s, %u thread%s: serving", config->pool_count, config->pool_count == 1 ? "" : "s",
 		   config->threads, config->threads == 1 ? "" : "s");
 	if (tell >= 0)

@@ -133,6 +133,8 @@ void options_parse(int argc, char *argv[])
 	cli_parse(&argp, argc, argv, 0, NULL);
 	if (options.conf_file && (options.connect.uri_text || options.listen))
 		cli_usage("-c FILE says what is served and where: -u and -l are for when there is no file");
+	if (options.test && !options.conf_file)
+		cli_usage("-t tests a file: -c FILE is wanted");
 	if (options.conf_file && !options.stats_port)
 		options.stats_port = 22222;
 }
