@@ -232,7 +232,7 @@ struct shard_client {
 
 /* ---- client.c ---- */
 uint32_t client_random(shard_client *client);
-extern unsigned fork_generation;
+extern unsigned fork_generation; /* counts forks, in the child */
 static inline bool client_forked(const shard_client *client)
 {
 	return client->fork_generation != fork_generation;
