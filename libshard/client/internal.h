@@ -4,7 +4,7 @@
  *
  *   client.c     making, running, ending a client; watches and timers
  *   node.c       nodes and their connections
- *   request.c    a request's way: route, queue, reply, policy, end
+ *   request.c    a request's way: route, queue, reply, policy, end; its making and start in fresh.h
  *   submit.c     commands to requests: keys, slots, where to
  *   group.c      one call that becomes several requests
  *   aggregate.c  many replies to one
