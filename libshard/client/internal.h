@@ -4,7 +4,7 @@
  *
  *   client.c     making, running, ending a client; watches and timers
  *   node.c       nodes and their connections
- *   request.c    a request's way: route, queue, reply, policy, end
+ *   request.c    a request's way: route, queue, reply, policy, end; its making and start in fresh.h
  *   submit.c     commands to requests: keys, slots, where to
  *   group.c      one call that becomes several requests
  *   aggregate.c  many replies to one
@@ -232,7 +232,7 @@ struct shard_client {
 
 /* ---- client.c ---- */
 uint32_t client_random(shard_client *client);
-extern unsigned fork_generation;
+extern unsigned fork_generation; /* counts forks, in the child */
 static inline bool client_forked(const shard_client *client)
 {
 	return client->fork_generation != fork_generation;

@@ -250,7 +250,7 @@ static void pause_until(struct shard_request *req, uint64_t due)
 }
 
 /* Where not all is as ever. NULL: REQ's way was decided here. */
-static __attribute__((noinline)) struct conn *find_conn(struct client_node *node, struct shard_request *req)
+static struct conn *find_conn(struct client_node *node, struct shard_request *req)
 {
 	struct conn *conn;
 
@@ -268,17 +268,10 @@ static __attribute__((noinline)) struct conn *find_conn(struct client_node *node
 	return conn;
 }
 
-void node_send(struct client_node *node, struct shard_request *req)
+static inline void enqueue(struct client_node *node, struct conn *conn, struct shard_request *req)
 {
 	shard_client *client = node->client;
-	struct conn *conn = node->data;
 
-	move_to(req, node);
-	if (req->lane != LANE_DATA || client->connections != 1 || !conn || node->sick) {
-		conn = find_conn(node, req);
-		if (!conn)
-			return;
-	}
 	node->used_at = client->loop.now;
 	node->requests++;
 	node->request_bytes += req->item.len;
@@ -287,6 +280,23 @@ void node_send(struct client_node *node, struct shard_request *req)
 	req->item.replies = req->replies;
 	conn_push(conn, &req->item);
 	client_dirty(client, conn);
+}
+
+static __attribute__((noinline)) void send_otherwise(struct client_node *node, struct shard_request *req)
+{
+	struct conn *conn = find_conn(node, req);
+
+	if (conn)
+		enqueue(node, conn, req);
+}
+
+void node_send(struct client_node *node, struct shard_request *req)
+{
+	move_to(req, node);
+	if (req->lane == LANE_DATA && node->client->connections == 1 && node->data && !node->sick)
+		enqueue(node, node->data, req);
+	else
+		send_otherwise(node, req);
 }
 
 static bool is_data(const struct client_node *node, const struct conn *conn)

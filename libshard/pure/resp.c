@@ -232,7 +232,7 @@ redisReader *resp_reader_create(struct arena *arena)
 /* ---- without the reader ---- */
 
 /* "digits\r\n" of at most nine digits, from P on. Returns the end, or NULL: something else, or not whole. */
-static __attribute__((noinline)) char *any_number(char *p, const char *end, size_t *value)
+static inline char *quick_number(char *p, const char *end, size_t *value)
 {
 	size_t n = 0;
 	char *start = p;
@@ -245,22 +245,6 @@ static __attribute__((noinline)) char *any_number(char *p, const char *end, size
 		return NULL;
 	*value = n;
 	return p + 2;
-}
-
-/* The same; two digits are what most lengths have. */
-static inline char *quick_number(char *p, const char *end, size_t *value)
-{
-	unsigned tens, ones;
-
-	if (end - p >= 4 && p[2] == '\r' && p[3] == '\n') {
-		tens = (unsigned char)p[0] - '0';
-		ones = (unsigned char)p[1] - '0';
-		if (tens - 1 < 9 && ones < 10) {
-			*value = tens * 10 + ones;
-			return p + 4;
-		}
-	}
-	return any_number(p, end, value);
 }
 
 static size_t quick_string(char *data, const char *end, shard_reply *reply)
@@ -285,7 +269,7 @@ static size_t quick_string(char *data, const char *end, shard_reply *reply)
 	return (size_t)(p - data) + n + 2;
 }
 
-size_t resp_quick(char *data, size_t len, shard_reply *reply)
+static __attribute__((noinline)) size_t quick_other(char *data, size_t len, shard_reply *reply)
 {
 	char *end = data + len, *p;
 	size_t n;
@@ -313,4 +297,22 @@ size_t resp_quick(char *data, size_t len, shard_reply *reply)
 	default:
 		return 0;
 	}
+}
+
+size_t resp_quick(char *data, size_t len, shard_reply *reply)
+{
+	/* Strings of 10 to 99 bytes are what most replies are. */
+	if (len >= sizeof("$10\r\n\r\n") - 1 && data[0] == '$' && data[3] == '\r' && data[4] == '\n') {
+		unsigned tens = (unsigned char)data[1] - '0', ones = (unsigned char)data[2] - '0';
+		size_t n = tens * 10 + ones, end = 5 + n;
+
+		if (tens - 1 < 9 && ones < 10 && len >= end + 2 && data[end] == '\r' && data[end + 1] == '\n') {
+			reply->type = SHARD_REPLY_STRING;
+			reply->len = n;
+			reply->str = data + 5;
+			data[end] = 0;
+			return end + 2;
+		}
+	}
+	return quick_other(data, len, reply);
 }

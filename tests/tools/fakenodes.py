@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Masters of a cluster that can move slots by themselves, which no server that can be installed does: scripted nodes."""
+"""Scripted nodes: masters of a cluster that can move slots by themselves, as no server that can be installed does."""
 
 import socket
 import threading
-import time
 
 from shardtest import free_ports
 
@@ -88,16 +87,16 @@ class Node:
 
 class World:
     """
-    COUNT masters that share the slots out; the last has none where EMPTY. FAMILY: "valkey", "redis" or None. STATES: what
-    a migration says of itself, look by look; the last one stays. SHAPE: "flat" or "pairs", the shape of maps.
+    COUNT masters that share the slots out; the last has none. FAMILY: "valkey", "redis" or None. STATES: what a
+    migration says of itself, look by look; the last one stays. SHAPE: "flat" or "pairs", the shape of maps. KEYS: how
+    many there are in a slot.
     """
 
     def __init__(self, family, states, count=3, shape="flat", why="", keys=None):
         self.family, self.states, self.shape, self.why, self.keys = family, states, shape, why, keys or {}
         self.lock = threading.Lock()
         self.conns, self.log, self.jobs, self.open = [], [], [], {}
-        self.refuse = None      # the error that a migration is refused with
-        self.first_finish = []  # states of the first job alone
+        self.refuse = None  # the error that a migration is refused with
         self.nodes = [Node(self, i, port) for i, port in enumerate(free_ports(count))]
         full = count - 1
         self.owner = {slot: self.nodes[min(slot * full // SLOTS, full - 1)] for slot in range(SLOTS)}
@@ -173,8 +172,8 @@ class World:
             slots = ranges_text(self.slots_of(node.index))
             opened = [text for (index, _), text in self.open.items() if index == node.index and node is me]
             flags = "myself,master" if node is me else "master"
-            lines.append(f"{node.id} {node.addr}@{node.port + 10000 if node.port < 55000 else node.port - 10000} {flags}"
-                         f" - 0 0 {node.index + 1} connected {' '.join([slots, *opened])}".rstrip())
+            lines.append(f"{node.id} {node.addr}@1 {flags} - 0 0 {node.index + 1} connected "
+                         f"{' '.join([slots, *opened])}".rstrip())
         return "\n".join(lines) + "\n"
 
     # ---- migrations ----
@@ -184,9 +183,8 @@ class World:
             raise Error(self.refuse)
         if any(self.owner[s] is not source for s in slots):
             raise Error("ERR Slots are not served by this node")
-        states = self.first_finish if self.first_finish and not self.jobs else self.states
         self.jobs.append({"id": f"task{len(self.jobs)}", "source": source, "target": target, "slots": slots,
-                          "states": list(states), "state": "connecting", "began": time.monotonic()})
+                          "states": list(self.states), "state": "connecting"})
         return self.jobs[-1]
 
     def step(self, job):

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """
-rcluster where the servers move slots by themselves. The nodes are scripted (fakenodes.py): what is tested is what rcluster
-sends, what it makes of the answers, and that it never moves such slots key by key.
+rcluster where the servers move slots by themselves. The nodes are scripted (fakenodes.py): what is tested is what
+rcluster sends, what it makes of the answers, and that it never moves such slots key by key.
 """
 
 import signal
@@ -124,8 +124,8 @@ class Atomic(ToolCase):
             with self.subTest(family):
                 world = self.world(family, RUNS + ["failed"], why="the target ran out of memory")
                 err = self.reshard(world, status=FAILED).err
-                self.assertIn(f"{world.nodes[0].addr} to {world.nodes[2].addr}, 100 slots from 0 to 99: the migration failed:"
-                              " the target ran out of memory", err)
+                self.assertIn(f"{world.nodes[0].addr} to {world.nodes[2].addr}, 100 slots from 0 to 99: "
+                              "the migration failed: the target ran out of memory", err)
                 self.assertIn("0 slots were moved, 100 are left", err)
                 self.assertEqual(world.slots_of(2), set())
                 self.never_key_by_key(world)
@@ -205,7 +205,8 @@ class Atomic(ToolCase):
         for family in COMMAND:
             with self.subTest(family):
                 world = self.world(family)
-                self.ok("rcluster", "rebalance", world.nodes[0].addr, "--use-empty-masters", "--threshold", "0", "--yes")
+                self.ok("rcluster", "rebalance", world.nodes[0].addr, "--use-empty-masters", "--threshold", "0",
+                        "--yes")
                 self.assertEqual(sorted(len(world.slots_of(i)) for i in range(3)), [5461, 5461, 5462])
                 self.assertEqual(len(self.begun(world)), 2)
                 self.run_tool("rcluster", "del-node", world.nodes[0].addr, world.nodes[2].addr, "--drain", "--yes",

@@ -89,6 +89,8 @@ static void quick_replies_are_the_readers(void **state)
 {
 	QUICK("$5\r\nhello\r\n", 11);
 	QUICK("$5\r\nhello\r\n+OK\r\n", 11);
+	QUICK("$10\r\nhellohello\r\n", 17);
+	QUICK("$12\r\n\r\nhello\r\nabc\r\n:7\r\n", 19);
 	QUICK("$0\r\n\r\n", 6);
 	QUICK("$-1\r\n", 5);
 	QUICK("$3\r\n\r\n\0\r\n", 9);
@@ -99,10 +101,12 @@ static void quick_replies_are_the_readers(void **state)
 
 static void what_is_not_whole_or_not_simple_is_left_to_the_reader(void **state)
 {
-	static const char whole[] = "$5\r\nhello\r\n";
+	static const char whole[] = "$5\r\nhello\r\n", longer[] = "$12\r\nhello, hello\r\n";
 
 	for (size_t len = 1; len < sizeof(whole) - 1; len++)
 		check_quick(whole, len, 0);
+	for (size_t len = 1; len < sizeof(longer) - 1; len++)
+		check_quick(longer, len, 0);
 	for (size_t len = 1; len < 5; len++)
 		check_quick("$-1\r\n", len, 0);
 	QUICK(":-1\r\n", 0);
@@ -110,6 +114,10 @@ static void what_is_not_whole_or_not_simple_is_left_to_the_reader(void **state)
 	QUICK("$1234567890\r\n", 0);
 	QUICK("$5\nhello\r\n", 0);
 	QUICK("$5\r\nhelloXX", 0);
+	QUICK("$10\r\nhellohelloXX", 0);
+	QUICK("$10\r\nhellohello\rX", 0);
+	QUICK("$1x\r\nhellohello\r\n", 0);
+	QUICK("$05\r\nhello\r\n", 0);
 	QUICK("$\r\n\r\n", 0);
 	QUICK("$-2\r\n", 0);
 	QUICK("+PONG\r\n", 0);

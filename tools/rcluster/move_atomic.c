@@ -9,10 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "atomic.h"
 #include "cli.h"
 #include "keys.h"
 #include "migration.h"
-#include "move_job.h"
 #include "text.h"
 #include "wait.h"
 
@@ -20,123 +20,6 @@
 #define SILENT_MS 20000 /* as long as the slots' own steps wait for what passes by itself */
 #define FAILED_MS 3000  /* a target may try again by itself what failed */
 #define CANCEL_MS 10000
-
-enum family { BY_NONE, BY_SOURCE, BY_TARGET };
-
-enum pair_stage { PAIR_WAITS, PAIR_RUNS, PAIR_ENDED };
-
-struct pair {
-	int source, target;
-	enum family family;
-	enum pair_stage stage;
-	size_t first, last; /* of the move's tasks, those that are the pair's; some of them may be open */
-	size_t slots;
-	long long keys;
-	bool mine[SHARD_SLOTS];
-	char *id;            /* by the target: the task's */
-	shard_reply *before; /* by the source: the migrations that were there */
-	int64_t silent_ms, failed_ms; /* since when; 0: not */
-};
-
-struct atomic {
-	struct move *move;
-	enum family *family; /* of each node */
-	bool *open;          /* slots that were begun the other way */
-	struct pair *pair;
-	size_t count;
-	int64_t cancelled_ms; /* 0: not */
-};
-
-/* ---- which slots, and who can ---- */
-
-static bool eligible(const struct atomic *atomic, const struct move_task *task)
-{
-	return task->kind == MOVE_OWNED && task->source != task->target && !atomic->open[task->slot];
-}
-
-static void find_pairs(struct atomic *atomic)
-{
-	const struct move *move = atomic->move;
-	struct pair *pair = NULL;
-
-	for (size_t i = 0; i < move->count; i++) {
-		const struct move_task *task = &move->task[i];
-
-		if (!eligible(atomic, task))
-			continue;
-		if (!pair || pair->source != task->source || pair->target != task->target) {
-			atomic->pair = cli_realloc(atomic->pair, (atomic->count + 1) * sizeof(*atomic->pair));
-			pair = &atomic->pair[atomic->count++];
-			*pair = (struct pair){.source = task->source, .target = task->target, .first = i};
-		}
-		pair->mine[task->slot] = true;
-		pair->slots++;
-		pair->last = i;
-	}
-}
-
-static bool takes_part(const struct atomic *atomic, int node)
-{
-	for (size_t i = 0; i < atomic->count; i++)
-		if (atomic->pair[i].source == node || atomic->pair[i].target == node)
-			return true;
-	return false;
-}
-
-/* What somebody else has under way would be mistaken for ours, and cancelled with it. */
-static bool is_idle(struct move *move, int node, const shard_reply *reply)
-{
-	for (size_t i = 0; i < migration_count(reply); i++) {
-		struct migration seen = migration_at(reply, i);
-
-		if (seen.state != MIGRATION_RUNS)
-			continue;
-		cli_error("%s: a migration of slots is under way already (%s, %s): it must end, or be cancelled, first",
-			  move_node(move, node)->addr, *seen.id ? seen.id : "no name",
-			  *seen.state_name ? seen.state_name : "no state");
-		move->failed = true;
-		return false;
-	}
-	return true;
-}
-
-/* Found by trying: who has no such command answers with an error. */
-static void find_families(struct atomic *atomic)
-{
-	static const struct ask by_source = {.argc = 2, .argv = {"CLUSTER", "GETSLOTMIGRATIONS"}};
-	static const struct ask by_target = {.argc = 4, .argv = {"CLUSTER", "MIGRATION", "STATUS", "ALL"}};
-	struct move *move = atomic->move;
-	size_t nodes = move->admin->view.count, asked = 0;
-	struct ask *ask = allocate(2 * nodes, sizeof(*ask));
-
-	for (int node = 0; node < (int)nodes; node++)
-		for (int way = 0; way < 2 && takes_part(atomic, node); way++, asked++) {
-			ask[asked] = way ? by_target : by_source;
-			ask[asked].node = (unsigned)node;
-			ask[asked].to = move_node(move, node)->addr;
-		}
-	ask_all(move->admin->client, NULL, ask, asked, move->admin->timeout_ms);
-	for (size_t i = 0; i < asked && !move->failed; i++)
-		if (ask[i].reply && ask[i].reply->type == SHARD_REPLY_ARRAY &&
-		    is_idle(move, (int)ask[i].node, ask[i].reply))
-			atomic->family[ask[i].node] = i % 2 ? BY_TARGET : BY_SOURCE;
-	ask_finish(ask, asked);
-	free(ask);
-}
-
-static void keep_able(struct atomic *atomic)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < atomic->count; i++) {
-		struct pair *pair = &atomic->pair[i];
-
-		pair->family = atomic->family[pair->source];
-		if (pair->family != BY_NONE && pair->family == atomic->family[pair->target])
-			atomic->pair[kept++] = *pair;
-	}
-	atomic->count = kept;
-}
 
 /* ---- a pair begins ---- */
 
@@ -295,7 +178,8 @@ static bool is_ours(const struct atomic *atomic, const struct pair *pair, const 
 }
 
 /* The pair's own, of all that are told: one that runs, else one that failed, else one that is done. False: none. */
-static bool find(const struct atomic *atomic, const struct pair *pair, const shard_reply *reply, struct migration *found)
+static bool find(const struct atomic *atomic, const struct pair *pair, const shard_reply *reply,
+		 struct migration *found)
 {
 	bool any = false;
 
@@ -433,10 +317,7 @@ void atomic_run(struct move *move)
 
 	for (size_t i = 0; i < view->open_count; i++)
 		atomic.open[view->open[i].slot] = true;
-	find_pairs(&atomic);
-	if (atomic.count)
-		find_families(&atomic);
-	keep_able(&atomic);
+	atomic_find_pairs(&atomic);
 	if (!move->failed && atomic.count)
 		run(&atomic);
 	for (size_t i = 0; i < atomic.count; i++) {

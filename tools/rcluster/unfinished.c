@@ -41,9 +41,10 @@ void unfinished_keep(const struct unfinished *unfinished, const struct plan *pla
 {
 	char *lines = plan_text(plan, view), *content = text("%s\n%s", unfinished->title, lines);
 
-	if (!unfinished->path || !file_write(unfinished->path, content))
-		cli_error("%s: the plan cannot be kept (%s): if this is interrupted, save what is left of it for --plan",
-			  unfinished->path ? unfinished->path : "the runtime directory", strerror(errno));
+	if (!unfinished->path)
+		cli_error("the runtime directory cannot be used: an interrupt would leave no plan to go on with");
+	else if (!file_write(unfinished->path, content))
+		cli_error("%s: %s: an interrupt would leave no plan to go on with", unfinished->path, strerror(errno));
 	free(content);
 	free(lines);
 }
