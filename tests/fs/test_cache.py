@@ -312,6 +312,19 @@ class Listed(Case):
             self.soon("stat -c %s l/0", b"%d\n" % (100 + i))
             self.assertEqual(self.sizes("l"), {str(i): len(element) for i, element in enumerate(elements)})
 
+    def permit(self, *rules):
+        for server in self.cluster.servers:
+            server.call("ACL", "SETUSER", "default", *rules)
+
+    def test_what_may_not_be_asked_at_once_is_looked_up(self):
+        self.cluster.call("RPUSH", "l", *("v" * i for i in range(1, 60)))
+        self.cluster.call("ZADD", "z", *(word for i in range(60) for word in (f"0.{i}00000001", f"m{i}")))
+        self.addCleanup(self.permit, "+lrange", "+zmscore")
+        self.permit("-lrange", "-zmscore")
+        self.assertEqual(self.sizes("l"), {str(i): i + 1 for i in range(59)})
+        wanted = {f"m{i}": len(self.cluster.call("ZSCORE", "z", f"m{i}")) + 1 for i in range(60)}
+        self.assertEqual(self.sizes("z"), wanted)
+
     def test_a_list_that_shrinks_while_it_is_listed(self):
         self.cluster.call("RPUSH", "l", *range(2000))
         with contextlib.closing(os.scandir(os.path.join(self.mount.path, "l"))) as listing:
