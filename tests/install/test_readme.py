@@ -18,7 +18,7 @@ sys.path.insert(0, os.path.join(SOURCE, "tests", "lib"))
 from shardtest import free_ports  # noqa: E402
 
 PROGRAMS = ("tools/rget", "tools/rset", "tools/rdel", "tools/rkeys", "tools/rslots", "tools/rcmd")
-PROGRAMS += ("tools/rcluster/rcluster", "fusefs/shardfs")
+PROGRAMS += ("tools/rcluster/rcluster", "tools/rproxy/rproxy", "fusefs/shardfs")
 TOP_HEADING = re.compile(r"^#+ (.*)$")
 
 
@@ -54,19 +54,24 @@ class Tour(unittest.TestCase):
             raise unittest.SkipTest("no /dev/fuse")
         cls.dir = tempfile.mkdtemp(prefix="tour.")
         cls.addClassCleanup(shutil.rmtree, cls.dir)
-        for name in ("bin", "run", "data", "mnt"):
+        for name in ("bin", "run", "data", "mnt", "mnt-tree"):
             os.mkdir(os.path.join(cls.dir, name), 0o700)
         for program in PROGRAMS:
             os.symlink(os.path.join(BUILD, program), os.path.join(cls.dir, "bin", os.path.basename(program)))
         cls.mount = os.path.join(cls.dir, "mnt")
         cls.base = free_ports(6)[0]
+        cls.second = free_ports(2)[0]
+        cls.proxy = free_ports(1)[0]
         cls.env = {name: value for name, value in os.environ.items() if not name.startswith("SHARD_U")}
         cls.env["PATH"] = os.path.join(cls.dir, "bin") + ":" + cls.env["PATH"]
         cls.env["XDG_RUNTIME_DIR"] = os.path.join(cls.dir, "run")
         cls.env["XDG_DATA_HOME"] = os.path.join(cls.dir, "data")
         cls.addClassCleanup(cls.run_line, "rcluster down --wipe")
+        cls.addClassCleanup(cls.run_line, "test ! -d second || rcluster down --dir second --wipe")
+        cls.addClassCleanup(cls.run_line, 'test ! -s rproxy.pid || kill "$(cat rproxy.pid)"')
         cls.addClassCleanup(cls.run_line, "for s in s1 s2 s3; do test -S $s && redis-cli -s $s shutdown nosave; done")
-        cls.addClassCleanup(cls.run_line, f"fusermount3 -u -z {cls.mount} || umount -l {cls.mount}")
+        for mount in (cls.mount, cls.mount + "-tree"):
+            cls.addClassCleanup(cls.run_line, f"fusermount3 -u -z {mount} || umount -l {mount}")
 
     @classmethod
     def run_line(cls, command):
@@ -85,7 +90,9 @@ class Tour(unittest.TestCase):
     def ours(self, text):
         """The README's line with our ports and mount point."""
         text = re.sub(r"\b700([0-5])\b", lambda found: str(self.base + int(found.group(1))), text)
-        text = text.replace("/mnt/kv", self.mount)
+        text = re.sub(r"\b710([01])\b", lambda found: str(self.second + int(found.group(1))), text)
+        text = text.replace("6380", str(self.proxy))
+        text = text.replace("/mnt/kv", self.mount).replace("/mnt/tree", self.mount + "-tree")
         return re.sub(r"^rcluster up$", f"rcluster up --port {self.base}", text)
 
     def check_block(self, lines):
