@@ -276,13 +276,15 @@ class Listed(Case):
 
     def test_scores_come_with_the_listing(self):
         members = self.score_members()
-        self.cluster.call("ZADD", "z", *(word for name, score in members.items() for word in (score, name)))
-        texts = {name: self.cluster.call("ZSCORE", "z", name) + b"\n" for name in members}
-        before = commands(self.cluster, "zscore")
-        self.listed_twice("z", {name: len(text) for name, text in texts.items()})
-        self.assertLess(commands(self.cluster, "zscore") - before, len(members) / 2)
-        shown = self.mount.ok("cd z; for name in *; do echo $name $(cat $name); done").decode().splitlines()
-        self.assertEqual(dict(line.split() for line in shown), {n: t.decode().strip() for n, t in texts.items()})
+        few = dict(list(members.items())[:100])  # servers keep those in another way
+        for key, members in (("z", members), ("few", few)):
+            self.cluster.call("ZADD", key, *(word for name, score in members.items() for word in (score, name)))
+            texts = {name: self.cluster.call("ZSCORE", key, name) + b"\n" for name in members}
+            before = commands(self.cluster, "zscore")
+            self.listed_twice(key, {name: len(text) for name, text in texts.items()})
+            self.assertLess(commands(self.cluster, "zscore") - before, len(members) / 2)
+            shown = self.mount.ok(f"cd {key}; grep -H '' *").splitlines(keepends=True)
+            self.assertEqual(dict(line.decode().split(":") for line in shown), {n: t.decode() for n, t in texts.items()})
 
     def test_whole_scores_are_not_asked_for(self):
         members = {f"m{i}": i * 7919 for i in range(3000)}
