@@ -157,7 +157,11 @@ bool cache_keep_true(struct op *op, struct inode *inode)
 
 void cache_keep(struct op *op, struct inode *inode)
 {
-	if (!cache_keep_true(op, inode))
+	if (cache_keep_true(op, inode))
+		return;
+	if (op->probe.sight.late)
+		inode_stale(inode);
+	else
 		inode_keep(inode, &op->probe.sight);
 }
 

@@ -46,7 +46,7 @@ static void join(struct op *op)
 	if (probe->error) {
 		probe->done(op, probe->error);
 	} else if (probe->typed ? probe->sight.kind != KIND_STRING : !probe->wrong && conclude(probe)) {
-		probe->sight.at = probe_time(op);
+		probe_date(op);
 		probe->done(op, 0);
 	} else if (++probe->tries < TRIES) {
 		probe->typed = probe->wrong && !probe->typed;
@@ -189,9 +189,12 @@ void probe_start(struct op *op, void (*done)(struct op *op, int error))
 	submit_all(op);
 }
 
-uint64_t probe_time(const struct op *op)
+void probe_date(struct op *op)
 {
-	return cache_is_late(op->fs, op->key, op->key_len, op->probe.turn) ? 0 : fs_now_ms();
+	struct probe *probe = &op->probe;
+
+	probe->sight.at = fs_now_ms();
+	probe->sight.late = cache_is_late(op->fs, op->key, op->key_len, probe->turn);
 }
 
 void probe_finish(struct op *op)

@@ -40,7 +40,7 @@ void probe_expect(struct probe *probe, const struct inode *inode);
 void probe_start(struct op *op, void (*done)(struct op *op, int error));
 void probe_finish(struct op *op);
 
-/* When what has just come is true, for sight.at: now; 0: the key has changed since the look began. */
-uint64_t probe_time(const struct op *op);
+/* Sets when what has just come was seen. */
+void probe_date(struct op *op);
 
 #endif

@@ -18,6 +18,7 @@ struct sight {
 	bool whole;           /* start holds all of it */
 	struct buffer *start; /* the first bytes of it, or NULL */
 	uint64_t at;          /* when the answer came, in ms */
+	bool late;            /* the key has changed since it was asked for: it serves those who asked, and nobody later */
 };
 
 #endif

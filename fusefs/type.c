@@ -212,7 +212,7 @@ static void looked(struct op *op, const shard_result *result)
 		error = take_length(type, result->reply, sight);
 	else if (!error)
 		error = take_value(type, result->reply, sight);
-	sight->at = probe_time(op);
+	probe_date(op);
 	op->probe.done(op, error);
 }
 
