@@ -12,6 +12,7 @@
 #include "notice.h"
 #include "op.h"
 #include "prefix.h"
+#include "waiter.h"
 
 /* What the kernel keeps is taken back when it is no longer true; this is for when nobody is left to do so. */
 #define KERNEL_S 30.0
@@ -114,7 +115,8 @@ static void limit_inodes(struct fs *fs)
 	*at = prune(fs) ? count + PRUNE_AT_ONCE / 2 : SIZE_MAX;
 }
 
-static void keep(struct fs *fs, struct inode *inode, const struct sight *sight, const shard_mark *mark, uint64_t expires)
+static void keep(struct fs *fs, struct inode *inode, const struct sight *sight, const shard_mark *mark,
+		 uint64_t expires)
 {
 	inode_keep(inode, sight);
 	inode->watched = true;
@@ -206,7 +208,8 @@ double cache_grant(struct fs *fs, struct inode *inode, const struct sight *told)
 
 	/* Another look than the one that is kept may have shown something older. */
 	if (!fs->cache.tracking || told != &inode->fresh || !inode->has_fresh || !inode->watched ||
-	    inode_in_memory(inode) || inode->pending || now >= inode->expires || !shard_tracking_holds(fs->cache.tracking, &inode->mark))
+	    inode_in_memory(inode) || inode->pending || now >= inode->expires ||
+	    !shard_tracking_holds(fs->cache.tracking, &inode->mark))
 		return 0;
 	if (inode->expires != UINT64_MAX && (double)(inode->expires - now) / 1000 < left)
 		left = (double)(inode->expires - now) / 1000;
@@ -308,8 +311,9 @@ static void check_name(struct fs *fs, struct inode *inode)
 		return;
 	if (inode->checking)
 		inode->recheck = true;
+	/* Where nobody has looked since it changed last, or we change it, it is not asked at each change. */
 	else if (!inode->looked || inode->pending || !start_check(fs, inode))
-		forget_names(fs); /* nobody has looked since it changed last, or we change it: it is not asked at each change */
+		forget_names(fs);
 	inode->looked = false;
 }
 
@@ -426,6 +430,7 @@ void cache_wrote(struct fs *fs, const char *key, size_t key_len)
 	told(&fs->cache, name_hash(key, key_len));
 	if (inode)
 		drop_members(fs, inode);
+	waiter_changed(fs, key, key_len);
 	survey_changed(&fs->survey, key, key_len);
 	if (fs->cache.tracking)
 		notice_wrote(fs, name_hash(key, key_len));
@@ -467,6 +472,7 @@ static void changed(void *ctx, const char *key, size_t len)
 		inode_changed(fs, inode);
 	for (size_t end = 0; prefix_needs_keys(fs) && (end = tree_next(&fs->tree, key, len, end));)
 		directory_changed(fs, key, end - fs->tree.sep_len);
+	waiter_changed(fs, key, len);
 	notice_changed(fs, key, len);
 }
 
@@ -492,6 +498,7 @@ static void lost(void *ctx)
 	fs->cache.turn++;
 	survey_lost(&fs->survey);
 	inode_each_lost(&fs->inodes, fs->cache.tracking, lose, &losing);
+	waiter_unsure(fs);
 	if (losing.count && fs->cache.epochs == EPOCHS_THERE)
 		forget_names(fs);
 }

@@ -32,13 +32,14 @@ struct cache {
 	uint64_t turn;            /* how often something was told, of any key */
 	uint64_t recent[CACHE_RECENT]; /* by hash: the turn in which such a key was told of last */
 	bool told;                /* that some node cannot be tracked */
-	enum { EPOCHS_UNKNOWN, EPOCHS_NONE, EPOCHS_THERE } epochs; /* whether the kernel forgets names without waiting */
+	/* Whether the kernel forgets names without waiting. */
+	enum { EPOCHS_UNKNOWN, EPOCHS_NONE, EPOCHS_THERE } epochs;
 	uint64_t forgot_at;       /* when it was told to last, in ms */
 	shard_timer *late;        /* while some inodes are still to be told of */
 	size_t prune_at;          /* with more inodes than that the kernel is to let go of some; SIZE_MAX: it cannot */
 	uint64_t pruned_turn;     /* when it last was: names that it has may be without inodes since then */
 	uint64_t root_turn;       /* what the root's time belongs to */
-	uint64_t listed_turn, listed_until; /* when the kernel's listing began, and how long its attributes last, in ms */
+	uint64_t listed_turn, listed_until; /* when the kernel's listing began; how long its attributes last, in ms */
 	uint64_t hits, misses, changes;
 };
 

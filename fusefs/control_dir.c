@@ -124,7 +124,8 @@ static void read_list(fuse_req_t req, size_t size, uint64_t at, const struct con
 		return;
 	}
 	for (; room && (name = name_at(list, at, &dir)); at++)
-		room = listing_add(listing, name, number_of(list, name, at), dir ? KIND_CONTROL_DIR : KIND_CONTROL, at + 1);
+		room = listing_add(listing, name, number_of(list, name, at), dir ? KIND_CONTROL_DIR : KIND_CONTROL,
+				   at + 1);
 	listing_answer(listing);
 }
 

@@ -51,7 +51,10 @@ int crew_start(struct crew *crew, struct fs *fs, void (*ready)(void));
 /* Watches /dev/fuse. 0 or an errno. */
 int crew_watch(struct crew *crew);
 
-/* Serves until crew_end(), or until the mount is gone; the others begin when it answers. Nobody reads when it returns. */
+/*
+ * Serves until crew_end(), or until the mount is gone; the others begin when it answers. Nobody reads
+ * when it returns.
+ */
 void crew_serve(struct crew *crew);
 void crew_end(struct crew *crew);
 

@@ -24,6 +24,7 @@ struct feed {
 	char *line;             /* %log: the line that has no end yet */
 	size_t line_len;
 	struct log *log; /* %log: what is read, or NULL */
+	struct waiter *waiter; /* with it */
 };
 
 static struct feed *feed_of(const struct fuse_file_info *fi)
@@ -227,6 +228,9 @@ void feed_close(struct feed *feed)
 		add_last(feed);
 	if (feed->log)
 		log_leave(feed->log);
+	if (feed->waiter)
+		waiter_expect(feed->waiter, NULL);
+	waiter_drop(feed->waiter);
 	feed_drop(feed);
 }
 
@@ -261,7 +265,8 @@ void feed_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	if (feed->next)
 		feed->next->prev = feed;
 	fs->feeds = feed;
-	feed->log = log && reads ? log_join(inode) : NULL;
+	feed->waiter = log && reads ? waiter_create(fs, inode) : NULL;
+	feed->log = feed->waiter ? log_join(inode) : NULL;
 	fi->fh = (uintptr_t)feed;
 	fi->direct_io = true;
 	fi->nonseekable = !log;
@@ -310,9 +315,23 @@ void feed_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct
 	struct feed *feed = feed_of(fi);
 
 	if (feed->log)
-		log_read(req, feed->inode, feed->log, size, (size_t)offset);
+		log_read(req, feed->waiter, feed->log, size, (size_t)offset);
 	else
 		fuse_reply_buf(req, "", 0);
+}
+
+/* Whoever sleeps is woken by a change, even one that comes before the answer to this. */
+void feed_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct fuse_pollhandle *ph)
+{
+	struct feed *feed = feed_of(fi);
+
+	if (feed->log) {
+		if (ph)
+			waiter_expect(feed->waiter, ph);
+		log_poll(req, feed->waiter, feed->log);
+	} else {
+		ops_poll_ready(req, ph);
+	}
 }
 
 /* ---- WRITE, FLUSH, FSYNC ---- */

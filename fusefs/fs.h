@@ -44,6 +44,7 @@ struct members;
 struct feed;
 struct crew;
 struct notice;
+struct waiter;
 
 struct fs {
 	const struct options *options;
@@ -62,6 +63,8 @@ struct fs {
 	struct dir *dirs;       /* all open listings */
 	struct members *members; /* the same, of directories of members */
 	struct feed *feeds;     /* all open %push and %log */
+	struct waiter *waiters; /* those %log that somebody sleeps at in poll(), ... */
+	bool waiters_again;     /* ... and whether a timer wakes them */
 	struct pending *scratch; /* those that are kept in memory */
 	struct notice *notice;   /* -o inotify; or NULL */
 	struct timespec mounted;

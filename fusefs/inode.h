@@ -41,7 +41,7 @@ struct inode {
 	struct inode *older_sibling, *newer_sibling;
 	struct cache_listed *listed; /* of a directory, or NULL: see cache.h */
 	struct log *log;  /* of a stream's entries, while they are open for reading; or NULL */
-	bool kept;        /* inode_set_kept(): an empty directory: there is no key, it is in the memory of this mount alone */
+	bool kept;        /* inode_set_kept(): an empty directory: no key, it is in the memory of this mount alone */
 	uint64_t lookups; /* what the kernel will FORGET */
 	unsigned holds;
 	bool gone;
@@ -142,7 +142,8 @@ static inline bool inode_in_memory(const struct inode *inode)
 void inode_set_kept(struct inode *inode, bool kept);
 
 /* Calls back for all that are kept. */
-void inode_each_kept(const struct inode_table *table, void (*callback)(void *ctx, const struct inode *inode), void *ctx);
+void inode_each_kept(const struct inode_table *table, void (*callback)(void *ctx, const struct inode *inode),
+		     void *ctx);
 
 /* Its name is someone else's from now on, and those of its members. Back again: only while nobody has taken it. */
 void inode_leave(struct inode *inode);

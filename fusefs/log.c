@@ -2,6 +2,7 @@
 #include "log.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -18,6 +19,7 @@ struct log {
 	unsigned holds;
 	struct buffer *text;
 	unsigned long long ms, seq; /* where to go on */
+	struct look_mark end;       /* under which there was no more */
 };
 
 struct log *log_join(struct inode *inode)
@@ -61,14 +63,19 @@ size_t log_size(const struct inode *inode)
 struct look {
 	struct op op;
 	struct log *log; /* held */
-	bool stat;       /* the end is wanted; else SIZE bytes at OFFSET */
+	struct waiter *waiter; /* held; NULL: the attributes are wanted */
+	bool poll;             /* whether there is more than it has read; else SIZE bytes at OFFSET */
 	size_t size, offset;
 	unsigned long long ms, seq; /* what was asked for */
+	struct look_mark mark;
 };
 
 static void finish(struct op *op)
 {
-	log_leave(((struct look *)op)->log);
+	struct look *look = (struct look *)op;
+
+	waiter_drop(look->waiter);
+	log_leave(look->log);
 }
 
 /* An entry is an ID and an array of words. */
@@ -105,18 +112,39 @@ static int take_entries(struct log *log, const shard_reply *entries)
 	return error;
 }
 
+static bool is_current(const struct look *look)
+{
+	return cache_look_holds(look->op.fs, &look->log->end);
+}
+
+static void reply_attr(fuse_req_t req, const struct op *op, size_t size)
+{
+	struct stat st;
+
+	fs_stat(op->fs, op->inode, size, &st);
+	fuse_reply_attr(req, &st, 0);
+}
+
+static void reply_poll(fuse_req_t req, const struct look *look, bool more)
+{
+	if (!more && !is_current(look))
+		waiter_look_later(look->waiter);
+	fuse_reply_poll(req, POLLOUT | POLLWRNORM | (more ? POLLIN | POLLRDNORM : 0));
+}
+
 static void reply(struct look *look)
 {
-	struct op *op = &look->op;
-	fuse_req_t req = op_answer(op);
+	fuse_req_t req = op_answer(&look->op);
 	size_t there = buffer_size(look->log->text);
 
 	if (!req)
 		return;
-	if (look->stat) {
-		struct stat st;
-		fs_stat(op->fs, op->inode, there, &st);
-		fuse_reply_attr(req, &st, 0);
+	if (!look->waiter) {
+		reply_attr(req, &look->op, there);
+		return;
+	}
+	if (look->poll) {
+		reply_poll(req, look, there > look->waiter->at);
 		return;
 	}
 	size_t len = look->offset < there ? there - look->offset : 0;
@@ -127,13 +155,17 @@ static void reply(struct look *look)
 		fuse_reply_err(req, bytes ? errno : ENOMEM);
 	else
 		fuse_reply_buf(req, bytes, (size_t)n);
+	if (n >= 0)
+		look->waiter->at = look->offset + (size_t)n;
 	free(bytes);
 }
 
 static bool satisfied(const struct look *look)
 {
-	if (look->stat)
+	if (!look->waiter)
 		return stats_now_us() - look->op.began_us > STAT_MS * 1000;
+	if (look->poll)
+		return buffer_size(look->log->text) > look->waiter->at;
 	return buffer_size(look->log->text) >= look->offset + look->size;
 }
 
@@ -150,8 +182,12 @@ static void entries_came(struct op *op, const shard_result *result)
 	const shard_reply *entries = result->reply;
 	bool end = entries->type == SHARD_REPLY_ARRAY && entries->len < ENTRIES;
 	/* Where somebody else has taken them meanwhile, they are there. */
-	if (look->ms == log->ms && look->seq == log->seq)
+	if (look->ms == log->ms && look->seq == log->seq) {
 		error = take_entries(log, entries);
+		cache_look_came(op->fs, &look->mark, op->key, op->key_len, result->node);
+		if (end && !error)
+			log->end = look->mark;
+	}
 	if (error)
 		op_error(op, error);
 	else if (end || satisfied(look))
@@ -167,6 +203,7 @@ static void ask(struct look *look)
 
 	look->ms = look->log->ms;
 	look->seq = look->log->seq;
+	cache_look_begins(look->op.fs, &look->mark, look->op.key, look->op.key_len);
 	snprintf(from, sizeof(from), "%llu-%llu", look->ms, look->seq);
 	words_text(&words, "XRANGE");
 	words_key(&words, &look->op);
@@ -186,13 +223,16 @@ static void start(fuse_req_t req, struct inode *inode, struct log *log, const st
 	look->op.finish = finish;
 	look->log = log;
 	log->holds++;
-	look->stat = wanted->stat;
+	look->waiter = wanted->waiter ? waiter_hold(wanted->waiter) : NULL;
+	look->poll = wanted->poll;
 	look->size = wanted->size;
 	look->offset = wanted->offset;
-	if (!look->stat && satisfied(look))
+	if (look->waiter && satisfied(look))
 		reply(look);
 	else if (inode->gone)
 		op_error(&look->op, ESTALE);
+	else if (is_current(look))
+		reply(look);
 	else
 		ask(look);
 	op_drop(&look->op);
@@ -200,10 +240,15 @@ static void start(fuse_req_t req, struct inode *inode, struct log *log, const st
 
 void log_getattr(fuse_req_t req, struct inode *inode)
 {
-	start(req, inode, inode->log, &(struct look){.stat = true});
+	start(req, inode, inode->log, &(struct look){0});
 }
 
-void log_read(fuse_req_t req, struct inode *inode, struct log *log, size_t size, size_t offset)
+void log_read(fuse_req_t req, struct waiter *waiter, struct log *log, size_t size, size_t offset)
 {
-	start(req, inode, log, &(struct look){.size = size, .offset = offset});
+	start(req, waiter->inode, log, &(struct look){.waiter = waiter, .size = size, .offset = offset});
+}
+
+void log_poll(fuse_req_t req, struct waiter *waiter, struct log *log)
+{
+	start(req, waiter->inode, log, &(struct look){.waiter = waiter, .poll = true});
 }

@@ -8,6 +8,7 @@
 #define FUSEFS_LOG_H
 
 #include "fs.h"
+#include "waiter.h"
 
 struct log;
 
@@ -18,8 +19,12 @@ void log_leave(struct log *log);
 /* What is known of its size. */
 size_t log_size(const struct inode *inode);
 
-/* Answers after a look at what is new. INODE has a log. */
+/*
+ * Answers after a look at what is new, where that is not known (cache.h). INODE has a log. WAITER is
+ * told how far it was read; a POLL is answered by whether there is more.
+ */
 void log_getattr(fuse_req_t req, struct inode *inode);
-void log_read(fuse_req_t req, struct inode *inode, struct log *log, size_t size, size_t offset);
+void log_read(fuse_req_t req, struct waiter *waiter, struct log *log, size_t size, size_t offset);
+void log_poll(fuse_req_t req, struct waiter *waiter, struct log *log);
 
 #endif

@@ -97,7 +97,8 @@ static bool reach_servers(struct cli_connect *connect)
 static bool warn_of_pool(const shard_pool *pool)
 {
 	if (pool && pool->hash == SHARD_HASH_CRC32 && pool->distribution == SHARD_KETAMA)
-		cli_error("pool '%s': hash: crc32 has 15 bits: under ketama nearly every key is on one server", pool->name);
+		cli_error("pool '%s': hash: crc32 has 15 bits: under ketama nearly every key is on one server",
+			  pool->name);
 	return true;
 }
 

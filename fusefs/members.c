@@ -6,7 +6,9 @@
  * before. They come by HSCAN and its kin; each once, for those that came are
  * remembered by a hash. The names of the last MEMBERS_KEPT are kept, for the
  * kernel comes back to them. A list's need not be fetched: they are its
- * numbers, the last first, so that they can be removed in this order.
+ * numbers, the last first, so that they can be removed in this order. What its
+ * elements hold is fetched where attributes are wanted: a piece at a time, of
+ * which the last one is kept.
  */
 #include "members.h"
 
@@ -25,6 +27,13 @@
 /* Values up to this size are kept beside the names, up to so many bytes. */
 #define VALUE_KEPT ((size_t)4096)
 #define VALUES_KEPT ((size_t)8 << 20)
+/* Elements of a list that are fetched at once: at first, and at most; and what they are to be in bytes. */
+#define PIECE_FIRST 16
+#define PIECE_MAX 1000
+#define PIECE_BYTES ((size_t)1 << 20)
+/* The digits and decimals up to which all servers write a score in the same way everywhere. */
+#define SCORE_DIGITS 15
+#define SCORE_DECIMALS 6
 
 struct entry {
 	uint64_t number; /* of its inode */
@@ -32,6 +41,7 @@ struct entry {
 	size_t size; /* of the value, ... */
 	uint64_t at; /* ... in ms; 0: it is not known */
 	struct buffer *value; /* or NULL */
+	size_t place; /* in the reply that told of it */
 	struct look_mark look;
 };
 
@@ -47,8 +57,10 @@ struct members {
 	size_t bytes;    /* of the values */
 	struct entry *entry; /* from number `first` on */
 	uint64_t first;
+	uint64_t scanned; /* so many came before the last reply */
 	size_t count, room;
 	uint64_t length; /* of a list */
+	size_t piece;    /* how many of its elements are asked for next, or were last */
 	uint64_t *seen;  /* hashes, open addressing; 0: free */
 	size_t seen_count, seen_room;
 };
@@ -155,13 +167,34 @@ static int add_entry(struct members *members, const char *name, uint64_t number,
 	return 0;
 }
 
-/* What was just added has a value, as a file has it. Failing only means that it is not known. */
-static void add_value(struct members *members, const char *bytes, size_t len)
+/* The value of an entry, as a file has it. Failing only means that it is not known. */
+static void add_value(struct members *members, struct entry *entry, const shard_reply *value)
 {
-	if (len > VALUE_KEPT || members->bytes + len > VALUES_KEPT)
+	if (entry->size > VALUE_KEPT || members->bytes + entry->size > VALUES_KEPT)
 		return;
-	members->entry[members->count - 1].value = buffer_create(bytes, len);
-	members->bytes += members->entry[members->count - 1].value ? len : 0;
+	entry->value = type_value(type_of(members->dir->kind), value);
+	members->bytes += entry->value ? entry->size : 0;
+}
+
+/*
+ * Whether ZSCAN writes a score as ZSCORE does. It has 17 digits where that may have the fewest that
+ * make the number, and an exponent for others; a plain number of few digits is the same in both.
+ * The others are asked for by ZMSCORE (Redis 6.2), all of a reply at once.
+ */
+static bool is_plain_score(const shard_reply *score)
+{
+	size_t at = score->len && score->str[0] == '-';
+	size_t whole = strspn(score->str + at, "0123456789");
+	size_t decimals = 0;
+
+	if (!whole || (at && score->str[at] == '0' && whole == score->len - at))
+		return false;
+	at += whole;
+	if (score->str[at] == '.') {
+		decimals = strspn(score->str + at + 1, "0123456789");
+		at += 1 + decimals;
+	}
+	return at == score->len && decimals <= SCORE_DECIMALS && whole + decimals <= SCORE_DIGITS;
 }
 
 /* MEMBER is followed by what else the scan says of it. */
@@ -175,13 +208,82 @@ static int add_member(struct members *members, const shard_reply *member, bool v
 
 	if (error || !new)
 		return error;
+	bool valued = kind == KIND_HASH || (kind == KIND_ZSET && is_plain_score(&member[1]));
 	name_listed(member->str, member->len, name);
-	/* A score may have another length as a file. */
-	error = add_entry(members, name, fs_number(hash), kind == KIND_HASH ? member[1].len : 0,
-			  kind == KIND_ZSET ? 0 : now);
-	if (!error && values && kind == KIND_HASH)
-		add_value(members, member[1].str, member[1].len);
+	error = add_entry(members, name, fs_number(hash), valued ? member[1].len + type_of(kind)->score : 0,
+			  kind == KIND_ZSET && !valued ? 0 : now);
+	if (!error && values && valued)
+		add_value(members, &members->entry[members->count - 1], &member[1]);
 	return error;
+}
+
+/* ---- a list ---- */
+
+static uint64_t list_name(const struct members *members, uint64_t at, char name[24])
+{
+	snprintf(name, 24, "%llu", (unsigned long long)(members->length - 1 - at));
+	return fs_number(inode_member_hash(members->dir, name, strlen(name)));
+}
+
+/* The piece that begins with number AT of the listing, up to a list's beginning. */
+static size_t piece_at(const struct members *members, uint64_t at)
+{
+	return members->length - at < members->piece ? (size_t)(members->length - at) : members->piece;
+}
+
+/* So many elements of so many bytes were fetched: how many are next. */
+static size_t next_piece(size_t count, size_t bytes)
+{
+	size_t fit = bytes ? PIECE_BYTES / (bytes / count + 1) : PIECE_MAX;
+	size_t most = count * 4 < PIECE_MAX ? count * 4 : PIECE_MAX;
+
+	return fit > most ? most : fit ? fit : 1;
+}
+
+/* What LRANGE has said of the piece at AT; what it does not tell is looked up. */
+static int take_piece(struct members *members, uint64_t at, const shard_reply *reply)
+{
+	size_t count = piece_at(members, at), bytes = 0;
+	size_t known = reply->type == SHARD_REPLY_ARRAY ? reply->len : 0;
+	uint64_t now = fs_now_ms();
+	char name[24];
+	int error = 0;
+
+	drop_entries(members, members->count);
+	members->first = at;
+	for (size_t i = 0; !error && i < count; i++) {
+		const shard_reply *value = count - 1 - i < known ? &reply->element[count - 1 - i] : NULL;
+		uint64_t number = list_name(members, at + i, name);
+		error = add_entry(members, name, number, value ? value->len : 0, value ? now : 0);
+		if (!error && value)
+			add_value(members, &members->entry[members->count - 1], value);
+		bytes += value ? value->len : 0;
+	}
+	members->piece = next_piece(count, bytes);
+	return error;
+}
+
+static int take_length(struct members *members, const shard_reply *reply)
+{
+	members->length = reply->type == SHARD_REPLY_INTEGER ? (uint64_t)reply->integer : 0;
+	members->piece = PIECE_FIRST;
+	members->done = true;
+	return 0;
+}
+
+static bool submit_piece(struct op *op, const struct members *members, uint64_t at, op_step step)
+{
+	uint64_t last = members->length - 1 - at;
+	struct words words = {0};
+	char from[24], to[24];
+
+	snprintf(from, sizeof(from), "%llu", (unsigned long long)(last - (piece_at(members, at) - 1)));
+	snprintf(to, sizeof(to), "%llu", (unsigned long long)last);
+	words_text(&words, "LRANGE");
+	words_add(&words, members->dir->key, members->dir->key_len);
+	words_text(&words, from);
+	words_text(&words, to);
+	return op_submit(op, &words, NULL, step);
 }
 
 /* ---- what the servers say ---- */
@@ -205,8 +307,13 @@ static int take_members(struct members *members, const shard_reply *reply, bool 
 
 	if (members->count > MEMBERS_KEPT)
 		drop_entries(members, members->count / 2);
-	for (size_t i = 0; !error && i + step <= found->len; i += step)
+	members->scanned = members->first + members->count;
+	for (size_t i = 0; !error && i + step <= found->len; i += step) {
+		size_t count = members->count;
 		error = add_member(members, &found->element[i], values, fs_now_ms());
+		if (members->count > count)
+			members->entry[count].place = i;
+	}
 	members->done = !strcmp(members->cursor, "0");
 	return error;
 }
@@ -277,17 +384,23 @@ static struct inode *inode_to_tell(const struct members *members, const struct e
 	return NULL;
 }
 
-static void fill_list(struct reading *reading)
+/* The numbers of a list without attributes. */
+static void fill_numbers(struct reading *reading)
 {
 	const struct members *members = reading->members;
 	uint64_t at;
 	char name[24];
 
 	while ((at = reading->offset - BEHIND_DOTS) < members->length) {
-		snprintf(name, sizeof(name), "%llu", (unsigned long long)(members->length - 1 - at));
-		if (!add(reading, name, fs_number(inode_member_hash(members->dir, name, strlen(name))), KIND_MEMBER))
+		uint64_t number = list_name(members, at, name);
+		if (!add(reading, name, number, KIND_MEMBER))
 			return;
 	}
+}
+
+static bool is_list(const struct members *members)
+{
+	return type_of(members->dir->kind)->numbered;
 }
 
 static void fill(struct reading *reading)
@@ -298,8 +411,10 @@ static void fill(struct reading *reading)
 	while (room && reading->offset < BEHIND_DOTS)
 		room = reading->offset ? add(reading, "..", FUSE_ROOT_ID, KIND_ROOT)
 				       : add(reading, ".", fs_number(members->dir->hash), members->dir->kind);
-	if (room && type_of(members->dir->kind)->numbered)
-		fill_list(reading);
+	if (room && is_list(members) && !reading->listing.plus) {
+		fill_numbers(reading);
+		return;
+	}
 	while (room && reading->offset - BEHIND_DOTS - members->first < members->count) {
 		const struct entry *entry = &members->entry[reading->offset - BEHIND_DOTS - members->first];
 		struct inode *inode = reading->listing.plus ? inode_to_tell(members, entry) : NULL;
@@ -308,7 +423,95 @@ static void fill(struct reading *reading)
 	}
 }
 
+/* Whether there is more to come from the servers, when what is there has been told. */
+static bool lacks(const struct reading *reading)
+{
+	const struct members *members = reading->members;
+
+	if (members->begun && is_list(members))
+		return reading->offset - BEHIND_DOTS < members->length;
+	return !members->done;
+}
+
 static void go_on(struct reading *reading);
+
+/* ---- scores that a scan does not tell as files have them ---- */
+
+static bool is_refused(const shard_result *result)
+{
+	return result->error == SHARD_ESERVER && result->reply;
+}
+
+/* The next one from *AT on; NULL: there is none. */
+static struct entry *next_unscored(struct members *members, size_t *at)
+{
+	while (*at < members->count && members->entry[*at].at)
+		++*at;
+	return *at < members->count ? &members->entry[(*at)++] : NULL;
+}
+
+static void take_scores(struct members *members, const shard_reply *scores)
+{
+	size_t at = (size_t)(members->scanned - members->first);
+	struct entry *entry;
+
+	for (size_t i = 0; i < scores->len && (entry = next_unscored(members, &at)); i++) {
+		if (scores->element[i].type != SHARD_REPLY_STRING)
+			continue;
+		entry->at = fs_now_ms();
+		entry->size = scores->element[i].len + 1;
+		add_value(members, entry, &scores->element[i]);
+	}
+}
+
+/* Where they do not come, each is looked up. */
+static void scores_came(struct op *op, const shard_result *result)
+{
+	struct reading *reading = (struct reading *)op;
+	struct members *members = reading->members;
+	struct look_mark look = members->look;
+
+	if (!is_refused(result) && op_failed(op, result))
+		return;
+	if (reading->turn != members->turn) {
+		op_error(op, EINTR);
+		return;
+	}
+	members->turn++;
+	cache_look_came(members->fs, &look, op->key, op->key_len, result->node);
+	if (look.good == members->look.good && result->reply->type == SHARD_REPLY_ARRAY)
+		take_scores(members, result->reply);
+	if (op->req)
+		go_on(reading);
+}
+
+/* FOUND is what the scan told. False: nothing is to be asked. */
+static bool ask_scores(struct reading *reading, const shard_reply *found)
+{
+	struct members *members = reading->members;
+	size_t at = (size_t)(members->scanned - members->first), room = members->count - at + 2, count = 2;
+	const char **word = malloc(room * sizeof(*word));
+	size_t *len = malloc(room * sizeof(*len));
+	const struct entry *entry;
+
+	while (word && len && (entry = next_unscored(members, &at))) {
+		word[count] = found->element[entry->place].str;
+		len[count++] = found->element[entry->place].len;
+	}
+	if (count > 2) {
+		word[0] = "ZMSCORE";
+		len[0] = strlen(word[0]);
+		word[1] = members->dir->key;
+		len[1] = members->dir->key_len;
+		reading->turn = members->turn;
+		op_submit_many(&reading->listing.op, (int)count, word, len, scores_came);
+	}
+	free(word);
+	free(len);
+	return count > 2;
+}
+
+/* ---- what is asked for while it is answered ---- */
 
 static void answer_came(struct op *op, const shard_result *result)
 {
@@ -317,40 +520,43 @@ static void answer_came(struct op *op, const shard_result *result)
 	bool late = reading->turn != members->turn; /* another READDIR has taken its place */
 	int error;
 
-	if (op_failed(op, result))
+	/* Who may not read elements has their numbers. */
+	bool refused = members->begun && is_list(members) && is_refused(result);
+	if (!refused && op_failed(op, result))
 		return;
 	if (late) {
 		op_error(op, EINTR);
 		return;
 	}
 	members->turn++;
-	members->begun = true;
-	if (type_of(members->dir->kind)->numbered) {
-		members->length = result->reply->type == SHARD_REPLY_INTEGER ? (uint64_t)result->reply->integer : 0;
-		members->done = true;
-		error = 0;
-	} else {
-		cache_look_came(members->fs, &members->look, members->dir->key, members->dir->key_len, result->node);
+	cache_look_came(members->fs, &members->look, members->dir->key, members->dir->key_len, result->node);
+	if (!is_list(members))
 		error = take_members(members, result->reply, reading->listing.plus);
-	}
+	else if (members->begun)
+		error = take_piece(members, reading->offset - BEHIND_DOTS, result->reply);
+	else
+		error = take_length(members, result->reply);
+	members->begun = true;
+	bool scores = members->dir->kind == KIND_ZSET && reading->listing.plus;
 	if (error)
 		op_error(op, error);
-	else if (op->req)
+	else if (op->req && (!scores || !ask_scores(reading, &result->reply->element[1])))
 		go_on(reading);
 }
 
 static void ask(struct reading *reading)
 {
 	struct members *members = reading->members;
-	const struct type *type = type_of(members->dir->kind);
 	struct op *op = &reading->listing.op;
 
 	reading->turn = members->turn;
 	cache_look_begins(members->fs, &members->look, members->dir->key, members->dir->key_len);
-	if (type->numbered)
-		op_submit_key(op, "LLEN", answer_came);
-	else
+	if (!is_list(members))
 		submit_scan(op, members->dir, members->cursor, answer_came);
+	else if (members->begun)
+		submit_piece(op, members, reading->offset - BEHIND_DOTS, answer_came);
+	else
+		op_submit_key(op, "LLEN", answer_came);
 }
 
 /* Answers as soon as the buffer is full, for each answer costs a way through the kernel. */
@@ -360,7 +566,7 @@ static void go_on(struct reading *reading)
 
 	if (members->begun)
 		fill(reading);
-	if (!reading->listing.full && !members->done) {
+	if (!reading->listing.full && lacks(reading)) {
 		ask(reading);
 		return;
 	}
@@ -416,7 +622,7 @@ static void read_members(fuse_req_t req, size_t size, uint64_t offset, struct me
 		error = ENOMEM;
 	else if (!offset || !members->begun)
 		error = begin(members); /* rewinddir() wants to see what is new */
-	if (!error && offset > BEHIND_DOTS && offset - BEHIND_DOTS < members->first)
+	if (!error && !is_list(members) && offset > BEHIND_DOTS && offset - BEHIND_DOTS < members->first)
 		error = EINVAL;
 	if (error)
 		op_error(&reading->listing.op, error);

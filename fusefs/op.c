@@ -206,7 +206,8 @@ bool op_submit_many(struct op *op, int count, const char *const word[], const si
 	struct op_call *call = free_call(op, step);
 	shard_call how = {.timeout_ms = left(op)};
 
-	return submitted(call, shard_submit(fs_client(op->fs), count, word, len, &how, called_back, call, &call->request));
+	return submitted(call, shard_submit(fs_client(op->fs), count, word, len, &how, called_back, call,
+					    &call->request));
 }
 
 bool op_submit_multi(struct op *op, size_t count, const struct words *words, op_step step)

@@ -2,6 +2,7 @@
 #include "ops.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include "notice.h"
@@ -112,6 +113,7 @@ static const struct fuse_lowlevel_ops feed_ops = {
 	.write = feed_write,
 	.flush = feed_flush,
 	.fsync = feed_fsync,
+	.poll = feed_poll,
 	.getxattr = xattr_none,
 };
 
@@ -200,6 +202,25 @@ BY_KIND(setxattr, EOPNOTSUPP, (NODE, const char *name, const char *value, size_t
 BY_KIND(removexattr, EOPNOTSUPP, (NODE, const char *name), (req, ino, name))
 /* clang-format on */
 
+void ops_poll_ready(fuse_req_t req, struct fuse_pollhandle *ph)
+{
+	if (ph)
+		fuse_pollhandle_destroy(ph);
+	fuse_reply_poll(req, POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM);
+}
+
+/* As all files are ready. ENOSYS would be for the whole mount. */
+static void do_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct fuse_pollhandle *ph)
+{
+	const struct fuse_lowlevel_ops *ops = ops_of(req, ino);
+
+	stats_count(&fs_of(req)->stats, STATS_poll);
+	if (ops->poll)
+		ops->poll(req, ino, fi, ph);
+	else
+		ops_poll_ready(req, ph);
+}
+
 const struct fuse_lowlevel_ops fs_ops = {
 	.init = init,
 	.lookup = do_lookup,
@@ -231,4 +252,5 @@ const struct fuse_lowlevel_ops fs_ops = {
 	.setxattr = do_setxattr,
 	.listxattr = xattr_list,
 	.removexattr = do_removexattr,
+	.poll = do_poll,
 };

@@ -88,6 +88,7 @@ void feed_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, o
 		struct fuse_file_info *fi);
 void feed_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void feed_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
+void feed_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct fuse_pollhandle *ph);
 void feed_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 
 /* control.c, control_dir.c, control_file.c: what is in .shardfs */
@@ -117,5 +118,8 @@ void xattr_get(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);
 void xattr_set(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size, int flags);
 void xattr_list(fuse_req_t req, fuse_ino_t ino, size_t size);
 void xattr_remove(fuse_req_t req, fuse_ino_t ino, const char *name);
+
+/* Answers that a file can be read and written now. */
+void ops_poll_ready(fuse_req_t req, struct fuse_pollhandle *ph);
 
 #endif

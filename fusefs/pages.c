@@ -26,7 +26,8 @@ void pages_open(struct handle *handle, struct fuse_file_info *fi)
 	struct inode *inode = handle->inode;
 
 	/* What is not watched would have its attributes asked for before each read. */
-	if (!handle->fs->options->pages || handle->writes || inode->kind != KIND_STRING || !inode->has_fresh || !inode->watched ||
+	if (!handle->fs->options->pages || handle->writes || inode->kind != KIND_STRING || !inode->has_fresh ||
+	    !inode->watched ||
 	    !inode->fresh.whole || inode->fresh.size > PAGE || inode->pending || has_writers(inode))
 		return;
 	/* The size that the kernel has may be an older one's: it asks again where it was told that. */

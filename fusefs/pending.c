@@ -281,8 +281,8 @@ static void submit_value(struct pending *pending, struct words *words, int place
 	pending_add_value(&value, words, place, pending->sent, pending->t.sending_size);
 	value.how.timeout_ms = pending->fs->options->connect.timeout_ms;
 	pending->fs->stats.commands++;
-	error = shard_submit(fs_client(pending->fs), words->count, words->word, words->len, &value.how, callback, pending,
-			     NULL);
+	error = shard_submit(fs_client(pending->fs), words->count, words->word, words->len, &value.how, callback,
+			     pending, NULL);
 	if (error)
 		stored(pending, errors_of_code(error));
 }

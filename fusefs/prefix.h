@@ -31,7 +31,10 @@ static inline bool prefix_needs_keys(const struct fs *fs)
 /* The prefix of DIR; of the root it is empty. */
 const char *prefix_of(const struct inode *dir, size_t *len);
 
-/* The inode of PREFIX: with a hold, NULL when out of memory; or borrowed, NULL where there is none. The root's is not. */
+/*
+ * The inode of PREFIX: with a hold, NULL when out of memory; or borrowed, NULL where there is none. The
+ * root's is not.
+ */
 struct inode *prefix_get(struct fs *fs, const char *prefix, size_t len);
 struct inode *prefix_find(const struct fs *fs, const char *prefix, size_t len);
 
@@ -40,7 +43,8 @@ void prefix_touch(struct fs *fs, const char *key, size_t len);
 void prefix_touch_dir(struct fs *fs, const char *prefix, size_t len);
 
 /* What a name in a directory stands for. PATH is malloc'ed where the kind is not PLACE_NONE. 0 or ENOMEM. */
-int prefix_decode(const struct fs *fs, const struct inode *dir, const char *name, struct tree_place *place, char **path);
+int prefix_decode(const struct fs *fs, const struct inode *dir, const char *name, struct tree_place *place,
+		  char **path);
 
 /* prefix_lookup.c */
 void prefix_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);

@@ -30,7 +30,8 @@ bool prefix_keep(struct op *op, const char *key, size_t len, bool dir, op_step s
 	struct fs *fs = op->fs;
 	size_t parent = dir ? tree_parent_of_dir(&fs->tree, key, len) : tree_parent(&fs->tree, key, len);
 
-	if (!prefix_needs_keys(fs) || !parent || (!dir && parent == len) || survey_has_other(&fs->survey, key, parent, key, len, dir))
+	if (!prefix_needs_keys(fs) || !parent || (!dir && parent == len) ||
+	    survey_has_other(&fs->survey, key, parent, key, len, dir))
 		return false;
 	prefix_mark(op, key, parent, step);
 	return true;

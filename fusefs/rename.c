@@ -327,8 +327,8 @@ static void finish_choosing(struct op *op)
 }
 
 /* TO becomes the renaming's. */
-static void rename_place(fuse_req_t req, const char *path, const struct tree_place *from, char *to, const struct tree_place *place,
-			 bool dir, unsigned flags)
+static void rename_place(fuse_req_t req, const char *path, const struct tree_place *from, char *to,
+			 const struct tree_place *place, bool dir, unsigned flags)
 {
 	bool fits = dir ? place->dir_len : place->key_len || place->kind != PLACE_DIR;
 
@@ -361,8 +361,8 @@ static void exists_came(void *ctx, const struct survey_view *view, int error)
 }
 
 /* Takes TO. */
-static void choose(fuse_req_t req, const char *path, const struct tree_place *from, char *to, const struct tree_place *place,
-		   unsigned flags)
+static void choose(fuse_req_t req, const char *path, const struct tree_place *from, char *to,
+		   const struct tree_place *place, unsigned flags)
 {
 	struct fs *fs = fs_of(req);
 	struct choosing *choosing;

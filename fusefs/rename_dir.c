@@ -377,7 +377,8 @@ static void source_came(void *ctx, const struct survey_view *view, int error)
 	struct op *op = &move->op;
 	size_t value_len = op->key_len - op->fs->tree.sep_len;
 
-	if (!error && view->dir && index_each_key(view->index, view->dir, op->key, op->key_len, INDEX_SURE, take_key, move))
+	if (!error && view->dir &&
+	    index_each_key(view->index, view->dir, op->key, op->key_len, INDEX_SURE, take_key, move))
 		error = ENOMEM;
 	if (!error && view->value && !move->error)
 		add_key(move, op->key, value_len);

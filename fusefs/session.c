@@ -48,7 +48,8 @@ static bool catch_signals(struct session *session)
 	session->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 	for (int i = 0; i < 2; i++)
 		session->spare[i] = fcntl(session->signal_fd, F_DUPFD_CLOEXEC, 0);
-	session->signal_watch = shard_watch_add(session->fs.client, session->signal_fd, EPOLLIN, on_signal, &session->crew);
+	session->signal_watch =
+		shard_watch_add(session->fs.client, session->signal_fd, EPOLLIN, on_signal, &session->crew);
 	return session->signal_watch;
 }
 

@@ -12,7 +12,7 @@
 #define STATS_OPS(X)                                                                                                   \
 	X(lookup) X(getattr) X(setattr) X(open) X(create) X(mknod) X(mkdir) X(release) X(read) X(write) X(flush)       \
 	X(fsync) X(unlink) X(rmdir) X(rename) X(link) X(opendir) X(readdir) X(readdirplus) X(releasedir) X(getxattr)   \
-	X(setxattr) X(removexattr)
+	X(setxattr) X(removexattr) X(poll)
 /* clang-format on */
 
 enum stats_op {

@@ -51,8 +51,8 @@ static bool is_value(const struct tree *tree, size_t prefix_len, const char *nam
 	       memcmp(name, TREE_VALUE, len) == 0;
 }
 
-struct tree_place tree_decode(const struct tree *tree, const char *prefix, size_t prefix_len, const char *name, size_t len,
-			 char *path)
+struct tree_place tree_decode(const struct tree *tree, const char *prefix, size_t prefix_len, const char *name,
+			      size_t len, char *path)
 {
 	if (prefix_len)
 		memcpy(path, prefix, prefix_len);

@@ -47,8 +47,8 @@ struct tree_place {
 };
 
 /* Reads NAME in the directory PREFIX. PATH, for the key and the prefix, has room for all three and the separator. */
-struct tree_place tree_decode(const struct tree *tree, const char *prefix, size_t prefix_len, const char *name, size_t len,
-			 char *path);
+struct tree_place tree_decode(const struct tree *tree, const char *prefix, size_t prefix_len, const char *name,
+			      size_t len, char *path);
 
 /* The length of the prefix that the piece of KEY at START ends; 0: it is the last one, which ends none. */
 size_t tree_next(const struct tree *tree, const char *key, size_t len, size_t start);

@@ -142,7 +142,10 @@ static void give_batch(struct walk *walk)
 	shard_reply *keys = calloc(BATCH + 1, sizeof(*keys));
 	if (bytes && keys) {
 		const shard_scan_batch batch = {
-			.count = fill(walk, bytes, keys, end), .done = end == walk->keys.used, .node = "", .keys = keys};
+			.count = fill(walk, bytes, keys, end),
+			.done = end == walk->keys.used,
+			.node = "",
+			.keys = keys};
 		walk->callback(walk->ctx, &batch);
 	} else {
 		walk->error = ENOMEM;

@@ -174,7 +174,7 @@ static int print_keys(struct rslots *rslots)
 
 #define POOL_SCHEME "twemproxy:"
 
-/* Whether the URI is that of a pool, for which no client is made. */
+/* Whether the URI is that of a pool, for which no client is made, unless its servers are a cluster's. */
 static bool names_pool(const struct cli_connect *connect)
 {
 	char *chosen = connect->uri_text ? NULL : shard_uri_choose(NULL);
@@ -187,10 +187,18 @@ static bool names_pool(const struct cli_connect *connect)
 	return pool;
 }
 
+static int run_map(struct rslots *rslots);
+
 static int run_pool(struct rslots *rslots)
 {
 	if (!cli_connect_resolve(&rslots->connect))
 		return CLI_FAILED;
+	/* With "cluster: true" it stands for the cluster of its servers. */
+	if (!rslots->connect.pool) {
+		if (rslots->diff)
+			cli_usage("--diff compares pools of plain servers, and this one's are a cluster's (cluster: true)");
+		return run_map(rslots);
+	}
 
 	struct pool_query query = {
 		.path = rslots->connect.pool_file->path,

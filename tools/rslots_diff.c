@@ -100,6 +100,12 @@ static const shard_pool *load(const struct pool_query *query, shard_pool_file **
 		report(error, why);
 	else
 		pool = find(*loaded, name, query->pool);
+	if (pool && pool->cluster) {
+		cli_error("%s:%u: pool '%s': its servers are a cluster's, of which each slot has its own; --diff "
+			  "compares pools of plain servers",
+			  file, pool->line, pool->name);
+		pool = NULL;
+	}
 	free(file);
 	free(name);
 	return pool;

@@ -45,8 +45,8 @@ static inline void timer_stop(struct timer *timer)
 	list_remove(&timer->link);
 }
 
-/* (Re)arms TIMER; one that is due already expires at the next wheel_expire(). */
-static inline void timer_start(struct wheel *wheel, struct timer *timer, uint64_t due)
+/* Arms TIMER, which is not armed; one that is due already expires at the next wheel_expire(). */
+static inline void timer_start_idle(struct wheel *wheel, struct timer *timer, uint64_t due)
 {
 	uint64_t turn = (due >> WHEEL_SHIFT) + 1; /* never early */
 	unsigned b;
@@ -54,8 +54,6 @@ static inline void timer_start(struct wheel *wheel, struct timer *timer, uint64_
 	if (turn <= wheel->turn)
 		turn = wheel->turn + 1;
 	b = turn & (WHEEL_SIZE - 1);
-	if (timer_armed(timer))
-		timer_stop(timer);
 	timer->due = due;
 	if (!(wheel->used[b / 64] & 1ULL << (b % 64))) {
 		wheel->used[b / 64] |= 1ULL << (b % 64);
@@ -63,6 +61,14 @@ static inline void timer_start(struct wheel *wheel, struct timer *timer, uint64_
 			list_init(&wheel->bucket[b]);
 	}
 	list_push(&wheel->bucket[b], &timer->link);
+}
+
+/* The same of any timer. */
+static inline void timer_start(struct wheel *wheel, struct timer *timer, uint64_t due)
+{
+	if (timer_armed(timer))
+		timer_stop(timer);
+	timer_start_idle(wheel, timer, due);
 }
 
 /* Calls what is due at NOW. A callback may start and stop any timer. */

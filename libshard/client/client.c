@@ -12,7 +12,7 @@
 
 /* ---- forks ---- */
 
-static unsigned fork_generation;
+unsigned fork_generation;
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 
 static void forked_in_child(void)
@@ -23,11 +23,6 @@ static void forked_in_child(void)
 static void watch_forks(void)
 {
 	pthread_atfork(NULL, NULL, forked_in_child);
-}
-
-bool client_forked(const shard_client *client)
-{
-	return client->fork_generation != fork_generation;
 }
 
 int client_refusal(const shard_client *client)
@@ -353,7 +348,7 @@ void shard_client_destroy(shard_client *client)
 
 /* ---- running ---- */
 
-void client_touched(shard_client *client)
+void client_tell(shard_client *client)
 {
 	if (client->embedded && !client->loop.in_tick && !client->destroying)
 		loop_arm(&client->loop, true);

@@ -232,9 +232,19 @@ struct shard_client {
 
 /* ---- client.c ---- */
 uint32_t client_random(shard_client *client);
-bool client_forked(const shard_client *client);
+extern unsigned fork_generation;
+static inline bool client_forked(const shard_client *client)
+{
+	return client->fork_generation != fork_generation;
+}
 int client_refusal(const shard_client *client); /* why a client takes nothing more, once client_forked() */
-void client_touched(shard_client *client); /* something was submitted: an embedder's descriptor must fire */
+void client_tell(shard_client *client);
+/* Something was submitted: who waits elsewhere, in an embedder's loop or a thread of its own, must hear of it. */
+static inline void client_touched(shard_client *client)
+{
+	if (client->embedded || client->loop.left)
+		client_tell(client);
+}
 
 /* ---- node.c ---- */
 struct client_node *node_get(shard_client *client, const char *host, uint16_t port); /* NULL: no memory */
@@ -242,8 +252,15 @@ struct client_node *node_find(shard_client *client, const char *host, uint16_t p
 struct client_node *node_by_addr(shard_client *client, const char *addr); /* "host:port"; NULL: is none */
 /* The node that FROM's redirect names, by the caller's map of addresses; NULL: no memory. */
 struct client_node *node_by_redirect(struct client_node *from, struct policy_redirect *redirect);
-void node_ref(struct client_node *node);
-void node_unref(struct client_node *node); /* NULL is fine */
+static inline void node_ref(struct client_node *node)
+{
+	node->refs++;
+}
+static inline void node_unref(struct client_node *node) /* NULL is fine */
+{
+	if (node)
+		node->refs--;
+}
 void node_destroy_all(shard_client *client);
 /* Takes REQ, which was given up, off its connection. */
 void node_give_up(struct shard_request *req);
@@ -274,6 +291,7 @@ static inline char *request_bytes(struct shard_request *req)
 	return (char *)(req + 1);
 }
 void request_free(struct shard_request *req);
+void request_expired(struct timer *timer); /* its own */
 /* What the flags and the command line say of it: may it be sent again, may a replica answer, ... */
 void request_traits(struct shard_request *req, uint32_t flags, const shard_command *command, int argc,
 		    const char *const argv[], const size_t argvlen[]);

@@ -116,17 +116,6 @@ struct client_node *node_by_redirect(struct client_node *from, struct policy_red
 	return node_get(client, redirect->host, redirect->port);
 }
 
-void node_ref(struct client_node *node)
-{
-	node->refs++;
-}
-
-void node_unref(struct client_node *node)
-{
-	if (node)
-		node->refs--;
-}
-
 static void node_free(struct client_node *node)
 {
 	struct client_node **at = &node->client->bucket[bucket_of(node->host, node->port)];
@@ -260,24 +249,35 @@ static void pause_until(struct shard_request *req, uint64_t due)
 	timer_start(&req->client->loop.wheel, &req->timer, due < req->deadline ? due : req->deadline);
 }
 
+/* Where not all is as ever. NULL: REQ's way was decided here. */
+static __attribute__((noinline)) struct conn *find_conn(struct client_node *node, struct shard_request *req)
+{
+	struct conn *conn;
+
+	if (node->sick)
+		probe_soon(node);
+	if (req->lane == LANE_DATA && node->client->connections == 1 && node->data)
+		return node->data;
+	if (!may_dial(node, req->lane)) {
+		pause_until(req, node->retry_at);
+		return NULL;
+	}
+	conn = lane_conn(node, req);
+	if (!conn)
+		request_fail(req, SHARD_ENOMEM, NULL);
+	return conn;
+}
+
 void node_send(struct client_node *node, struct shard_request *req)
 {
 	shard_client *client = node->client;
-	struct conn *conn = req->lane == LANE_DATA && client->connections == 1 ? node->data : NULL;
+	struct conn *conn = node->data;
 
 	move_to(req, node);
-	if (node->sick)
-		probe_soon(node);
-	if (!conn) {
-		if (!may_dial(node, req->lane)) {
-			pause_until(req, node->retry_at);
+	if (req->lane != LANE_DATA || client->connections != 1 || !conn || node->sick) {
+		conn = find_conn(node, req);
+		if (!conn)
 			return;
-		}
-		conn = lane_conn(node, req);
-		if (!conn) {
-			request_fail(req, SHARD_ENOMEM, NULL);
-			return;
-		}
 	}
 	node->used_at = client->loop.now;
 	node->requests++;

@@ -4,65 +4,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/internal.h"
+#include "client/fresh.h"
 
-static const size_t class_size[SIZE_CLASSES] = {96, 320, 1280};
 #define FREE_MAX 4096
 #define TRIED_BYTES 16384 /* more are not sent to find out whether the cluster is up again */
-#define SILENCE_TURN(client) ((client)->pause_ms / 4 + 1)
-
-static void timer_expired(struct timer *timer);
-
-static struct shard_request *allocate(shard_client *client, size_t len)
-{
-	unsigned class = len <= class_size[0] ? 0 : len <= class_size[1] ? 1 : len <= class_size[2] ? 2 : SIZE_CLASSES;
-	struct shard_request *req = class < SIZE_CLASSES ? client->free[class] : NULL;
-
-	if (req) {
-		client->free_count[class]--;
-		client->free[class] = req->ctx;
-	} else {
-		req = malloc(sizeof(*req) + (class < SIZE_CLASSES ? class_size[class] : len));
-		if (!req)
-			return NULL;
-	}
-	/* What lies in front is set by request_create(). */
-	memset(&req->node, 0, sizeof(*req) - offsetof(struct shard_request, node));
-	req->size_class = (uint8_t)class;
-	return req;
-}
 
 struct shard_request *request_create(shard_client *client, size_t len)
 {
-	struct shard_request *req = allocate(client, len);
-
-	if (!req)
-		return NULL;
-	req->item = (struct conn_item){.data = request_bytes(req), .len = len};
-	timer_init(&req->timer, timer_expired);
-	req->client = client;
-	req->replies = 1;
-	req->slot = -1;
-	return req;
+	return fresh_request(client, len);
 }
 
-static __attribute__((noinline)) void free_extras(struct shard_request *req)
-{
-	free(req->cause);
-	if (req->multi)
-		multi_free(req->multi);
-	free(req->stream);
-}
-
-void request_free(struct shard_request *req)
+static inline void free_rest(struct shard_request *req)
 {
 	shard_client *client = req->client;
 	unsigned class = req->size_class;
 
-	if (req->node)
-		node_unref(req->node);
-	if ((uintptr_t)req->cause | (uintptr_t)req->multi | (uintptr_t)req->stream)
-		free_extras(req);
 	if (class < SIZE_CLASSES && client->free_count[class] < FREE_MAX) {
 		client->free_count[class]++;
 		req->ctx = client->free[class];
@@ -70,6 +26,24 @@ void request_free(struct shard_request *req)
 		return;
 	}
 	free(req);
+}
+
+static __attribute__((noinline)) void free_with_extras(struct shard_request *req)
+{
+	free(req->cause);
+	if (req->multi)
+		multi_free(req->multi);
+	free(req->stream);
+	free_rest(req);
+}
+
+void request_free(struct shard_request *req)
+{
+	node_unref(req->node);
+	if ((uintptr_t)req->cause | (uintptr_t)req->multi | (uintptr_t)req->stream)
+		free_with_extras(req);
+	else
+		free_rest(req);
 }
 
 void request_traits(struct shard_request *req, uint32_t flags, const shard_command *command, int argc,
@@ -91,21 +65,7 @@ void request_traits(struct shard_request *req, uint32_t flags, const shard_comma
 
 void request_start(struct shard_request *req, unsigned timeout_ms)
 {
-	shard_client *client = req->client;
-	uint64_t now = loop_now(&client->loop);
-
-	req->deadline = UINT64_MAX;
-	if (timeout_ms) {
-		req->deadline = now + timeout_ms;
-		timer_start(&client->loop.wheel, &req->timer, req->deadline);
-	}
-	if (!(req->flags & REQ_INTERNAL))
-		client->pending++;
-	if (!timer_armed(&client->silence_timer))
-		timer_start(&client->loop.wheel, &client->silence_timer, now + SILENCE_TURN(client));
-	if (req->state == STATE_NEW)
-		request_route(req);
-	client_touched(client);
+	fresh_start(req, timeout_ms);
 }
 
 void request_went_on(struct shard_request *req)
@@ -166,7 +126,18 @@ static struct client_node *choose_node(struct shard_request *req)
 	return node || !client->lazy ? node : node_any_master(client);
 }
 
-void request_route(struct shard_request *req)
+/* Where to, if that is all there is to it; or NULL. */
+static inline struct client_node *plain_owner(const struct shard_request *req)
+{
+	shard_client *client = req->client;
+
+	if (req->flags & (REQ_FIXED | REQ_NEEDS_MAP | SHARD_REPLICA) || req->lane != LANE_DATA || req->slot < 0 ||
+	    !client->topology || client->single || client->pool)
+		return NULL;
+	return map_owner(client, req->slot);
+}
+
+static __attribute__((noinline)) void route_otherwise(struct shard_request *req)
 {
 	shard_client *client = req->client;
 	struct client_node *node;
@@ -198,6 +169,16 @@ void request_route(struct shard_request *req)
 	else
 		snprintf(why, sizeof(why), "the map has no master");
 	request_event(req, EVENT_NO_OWNER, why);
+}
+
+void request_route(struct shard_request *req)
+{
+	struct client_node *node = plain_owner(req);
+
+	if (node)
+		node_send(node, req);
+	else
+		route_otherwise(req);
 }
 
 /* ---- the end ---- */
@@ -325,7 +306,7 @@ static int deadline_error(const struct shard_request *req)
 	return SHARD_ETIMEDOUT;
 }
 
-static void timer_expired(struct timer *timer)
+void request_expired(struct timer *timer)
 {
 	struct shard_request *req = list_entry(timer, struct shard_request, timer);
 	shard_client *client = req->client;
@@ -542,7 +523,7 @@ static void wake(struct shard_request *req, struct list *woken)
 }
 
 /* The cluster is up again, as NODE sees it. */
-static void wake_down(struct client_node *node)
+static __attribute__((noinline)) void wake_down(struct client_node *node)
 {
 	shard_client *client = node->client;
 	struct list woken;

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/strbuf.h"
-#include "client/internal.h"
+#include "client/fresh.h"
 #include "pure/command.h"
 #include "pure/resp.h"
 
@@ -456,7 +456,7 @@ static bool remember(struct command_memo *memo, const shard_command *command, in
 }
 
 static int submit_plain(shard_client *client, int argc, const char *const argv[], const size_t argvlen[],
-			bool raw, shard_callback callback, void *ctx, shard_request **handle)
+			const shard_call *how, shard_callback callback, void *ctx, shard_request **handle)
 {
 	const struct command_memo *memo = &client->memo;
 	struct shard_request *req;
@@ -466,27 +466,27 @@ static int submit_plain(shard_client *client, int argc, const char *const argv[]
 
 	for (int i = 1; i < argc; i++)
 		bound += 16 + argvlen[i];
-	req = request_create(client, bound);
+	req = fresh_request(client, bound);
 	if (!req)
 		return SHARD_ENOMEM;
+	req->callback = callback;
+	req->ctx = ctx;
+	req->item.raw = how && how->flags;
+	if (handle)
+		*handle = req;
 	at = request_bytes(req);
 	memcpy(at, memo->prefix, sizeof(memo->prefix));
 	at += memo->len;
 	for (int i = 1; i < argc; i++)
 		at = resp_word_write(at, argv[i], argvlen[i]);
 	req->item.len = (size_t)(at - request_bytes(req));
-	req->item.raw = raw;
-	req->callback = callback;
-	req->ctx = ctx;
 	place = client_place(client, argv[1], argvlen[1]);
 	req->slot = place.slot;
 	req->hash = place.hash;
 	req->flags = memo->command->flags & SHARD_CMD_READONLY ? REQ_READONLY : 0;
 	req->policy.safe = req->flags || shard_command_idempotent(memo->command, argc, argv, argvlen);
 	req->policy.credentials = client->greeting_replies > 0;
-	if (handle)
-		*handle = req;
-	request_start(req, client->timeout_ms);
+	fresh_start(req, client->timeout_ms);
 	return SHARD_OK;
 }
 
@@ -497,23 +497,30 @@ static inline bool usual(const shard_call *how)
 			!how->body && !how->sink);
 }
 
-int shard_submit(shard_client *client, int argc, const char *const argv[], const size_t argvlen[],
-		 const shard_call *how, shard_callback callback, void *ctx, shard_request **handle)
+/* What is not the last plain command once more. */
+static __attribute__((noinline)) int submit_otherwise(shard_client *client, int argc, const char *const argv[],
+						      const size_t argvlen[], const shard_call *how,
+						      shard_callback callback, void *ctx, shard_request **handle)
 {
 	const shard_command *command;
-	bool plainly;
 
 	if (client_forked(client))
 		return client_refusal(client);
 	if (argc < 1 || !argv || !callback)
 		return SHARD_EINVAL;
-	plainly = argvlen && usual(how);
-	if (plainly && remembered(&client->memo, argc, argv[0], argvlen[0]))
-		return submit_plain(client, argc, argv, argvlen, how != NULL && how->flags, callback, ctx, handle);
 	command = shard_command_find(argc, argv, argvlen);
-	if (plainly && remember(&client->memo, command, argc, argv[0], argvlen[0]))
-		return submit_plain(client, argc, argv, argvlen, how != NULL && how->flags, callback, ctx, handle);
+	if (argvlen && usual(how) && remember(&client->memo, command, argc, argv[0], argvlen[0]))
+		return shard_submit(client, argc, argv, argvlen, how, callback, ctx, handle);
 	return submit_any(client, command, argc, argv, argvlen, how, callback, ctx, handle);
+}
+
+int shard_submit(shard_client *client, int argc, const char *const argv[], const size_t argvlen[],
+		 const shard_call *how, shard_callback callback, void *ctx, shard_request **handle)
+{
+	if (client_forked(client) || argc < 1 || !argv || !callback || !argvlen || !usual(how) ||
+	    !remembered(&client->memo, argc, argv[0], argvlen[0]))
+		return submit_otherwise(client, argc, argv, argvlen, how, callback, ctx, handle);
+	return submit_plain(client, argc, argv, argvlen, how, callback, ctx, handle);
 }
 
 int submit_internal(shard_client *client, struct client_node *node, unsigned timeout_ms, shard_callback callback,

@@ -265,7 +265,13 @@ static inline void copy_out(struct conn *conn, const char *data, size_t len)
 {
 	char *at = conn->out + conn->out_len;
 
-	memcpy(at, data, len);
+	/* As long as most are: without a call. */
+	if (len >= 32 && len <= 64) {
+		memcpy(at, data, 32);
+		memcpy(at + len - 32, data + len - 32, 32);
+	} else {
+		memcpy(at, data, len);
+	}
 	conn->out_len += len;
 	/* The buffer fills up from its start: what it got before ends where this begins. */
 	if (conn->seg_count && !conn->seg_item[conn->seg_count - 1])
@@ -466,7 +472,7 @@ void conn_flush(struct conn *conn)
 
 /* ---- reading ---- */
 
-static bool greeting_reply(struct conn *conn, const shard_reply *reply)
+static __attribute__((noinline)) bool greeting_reply(struct conn *conn, const shard_reply *reply)
 {
 	char why[256];
 
@@ -485,8 +491,20 @@ static bool greeting_reply(struct conn *conn, const shard_reply *reply)
 	return conn->state != CONN_CLOSED;
 }
 
+static __attribute__((noinline)) void unasked(struct conn *conn, const shard_reply *reply)
+{
+	char why[128];
+
+	/* "-ERR max number of clients reached" and its like come unasked. */
+	if (reply->type == SHARD_REPLY_ERROR)
+		snprintf(why, sizeof(why), "%.*s", (int)(reply->len < 127 ? reply->len : 127), reply->str);
+	else
+		snprintf(why, sizeof(why), "a reply that nobody asked for");
+	conn_fail(conn, reply->type == SHARD_REPLY_ERROR ? SHARD_ECONNECT : SHARD_EPROTOCOL, why);
+}
+
 /* Hands one reply to the item at the head. Returns whether the connection lives on. */
-static bool deliver(struct conn *conn, const shard_reply *reply)
+static inline __attribute__((always_inline)) bool hand_over(struct conn *conn, const shard_reply *reply)
 {
 	struct conn_item *item;
 	bool writing, last;
@@ -496,14 +514,7 @@ static bool deliver(struct conn *conn, const shard_reply *reply)
 	if (conn->pushes && conn->ops->push(conn, reply))
 		return conn->state != CONN_CLOSED;
 	if (list_empty(&conn->sent)) {
-		char why[128];
-
-		/* "-ERR max number of clients reached" and its like come unasked. */
-		if (reply->type == SHARD_REPLY_ERROR)
-			snprintf(why, sizeof(why), "%.*s", (int)(reply->len < 127 ? reply->len : 127), reply->str);
-		else
-			snprintf(why, sizeof(why), "a reply that nobody asked for");
-		conn_fail(conn, reply->type == SHARD_REPLY_ERROR ? SHARD_ECONNECT : SHARD_EPROTOCOL, why);
+		unasked(conn, reply);
 		return false;
 	}
 	item = list_entry(conn->sent.next, struct conn_item, link);
@@ -527,6 +538,11 @@ static bool deliver(struct conn *conn, const shard_reply *reply)
 		return false;
 	}
 	return true;
+}
+
+static bool deliver(struct conn *conn, const shard_reply *reply)
+{
+	return hand_over(conn, reply);
 }
 
 /* Whether the reader is between two replies. */
@@ -816,7 +832,7 @@ static bool consume(struct conn *conn, char *data, size_t len)
 			shard_reply reply;
 
 			n = resp_quick(data, len, &reply);
-			if (n && !deliver(conn, &reply))
+			if (n && !hand_over(conn, &reply))
 				return false;
 		}
 		if (!n)

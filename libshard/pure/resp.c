@@ -232,7 +232,7 @@ redisReader *resp_reader_create(struct arena *arena)
 /* ---- without the reader ---- */
 
 /* "digits\r\n" of at most nine digits, from P on. Returns the end, or NULL: something else, or not whole. */
-static inline char *quick_number(char *p, const char *end, size_t *value)
+static __attribute__((noinline)) char *any_number(char *p, const char *end, size_t *value)
 {
 	size_t n = 0;
 	char *start = p;
@@ -245,6 +245,22 @@ static inline char *quick_number(char *p, const char *end, size_t *value)
 		return NULL;
 	*value = n;
 	return p + 2;
+}
+
+/* The same; two digits are what most lengths have. */
+static inline char *quick_number(char *p, const char *end, size_t *value)
+{
+	unsigned tens, ones;
+
+	if (end - p >= 4 && p[2] == '\r' && p[3] == '\n') {
+		tens = (unsigned char)p[0] - '0';
+		ones = (unsigned char)p[1] - '0';
+		if (tens - 1 < 9 && ones < 10) {
+			*value = tens * 10 + ones;
+			return p + 4;
+		}
+	}
+	return any_number(p, end, value);
 }
 
 static size_t quick_string(char *data, const char *end, shard_reply *reply)

@@ -6,7 +6,7 @@
 
 #include "pure/crc16_table.h"
 
-static uint16_t crc16_sliced(const unsigned char *p, size_t len)
+static inline uint16_t crc16_sliced(const unsigned char *p, size_t len)
 {
 	uint16_t crc = 0;
 
@@ -156,13 +156,11 @@ static inline bool has_byte(uint64_t word, unsigned char byte)
 	return (word - EACH(1)) & ~word & EACH(0x80);
 }
 
-/* Most keys have no tag, and most are short: told without a call. */
+/* Most keys have no tag, and most are short (LEN: 8 to 16): told without a call. */
 static inline bool may_have_tag(const char *key, size_t len)
 {
 	uint64_t head, tail;
 
-	if (len < 8 || len > 16)
-		return true;
 	memcpy(&head, key, 8);
 	memcpy(&tail, key + len - 8, 8);
 	return has_byte(head, '{') || has_byte(tail, '{');
@@ -183,10 +181,17 @@ const char *shard_hash_tag(const char *key, size_t len, size_t *tag_len)
 	return open;
 }
 
-unsigned shard_slot(const void *key, size_t len)
+static __attribute__((noinline)) unsigned slot_of_tag(const char *key, size_t len)
 {
-	size_t tag_len = len;
-	const char *tag = may_have_tag(key, len) ? shard_hash_tag(key, len, &tag_len) : key;
+	size_t tag_len;
+	const char *tag = shard_hash_tag(key, len, &tag_len);
 
 	return shard_crc16(tag, tag_len) & (SHARD_SLOTS - 1);
+}
+
+unsigned shard_slot(const void *key, size_t len)
+{
+	if (len < 8 || len > 16 || may_have_tag(key, len))
+		return slot_of_tag(key, len);
+	return crc16_sliced(key, len) & (SHARD_SLOTS - 1);
 }

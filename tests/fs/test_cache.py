@@ -223,7 +223,8 @@ class Seen(Case):
 class Listed(Case):
     """What a listing has shown, and members of keys."""
 
-    ASKING = ("strlen", "pttl", "type", "getrange", "cluster|getkeysinslot", "hscan", "sscan", "hget", "hstrlen")
+    ASKING = ("strlen", "pttl", "type", "getrange", "cluster|getkeysinslot", "hscan", "sscan", "zscan", "hget",
+              "hstrlen", "zscore", "zmscore", "llen", "lrange", "lindex")
 
     def asked(self):
         return [commands(self.cluster, name) for name in self.ASKING]
@@ -262,6 +263,138 @@ class Listed(Case):
         before = self.asked()
         self.assertEqual(self.mount.ok("cat h/f7 h/f59 h/f1499"), fields["f7"] + fields["f59"] + fields["f1499"])
         self.assertEqual(self.asked(), before)
+
+    def score_members(self):
+        """{member: score} of what numbers look like, as ZADD takes them."""
+        draw = random.Random(7)
+        scores = ["0", "-0", "0.5", "-1.25", "1e20", "-3e-7", "inf", "-inf", "123456789012345", "1234567890123456",
+                  "0.00012345678", "123456.12345678", "1e15", "1e17", "0.1", "0.000001", "4.9e-324"]
+        for _ in range(700):
+            scores.append(f"{draw.uniform(-1, 1) * 10 ** draw.randint(-8, 18):.{draw.randint(0, 9)}f}")
+            scores.append(repr(draw.random()))
+        return {f"m{i}": score for i, score in enumerate(scores)}
+
+    def test_scores_come_with_the_listing(self):
+        members = self.score_members()
+        self.cluster.call("ZADD", "z", *(word for name, score in members.items() for word in (score, name)))
+        texts = {name: self.cluster.call("ZSCORE", "z", name) + b"\n" for name in members}
+        before = commands(self.cluster, "zscore")
+        self.listed_twice("z", {name: len(text) for name, text in texts.items()})
+        self.assertLess(commands(self.cluster, "zscore") - before, len(members) / 2)
+        shown = self.mount.ok("cd z; for name in *; do echo $name $(cat $name); done").decode().splitlines()
+        self.assertEqual(dict(line.split() for line in shown), {n: t.decode().strip() for n, t in texts.items()})
+
+    def test_whole_scores_are_not_asked_for(self):
+        members = {f"m{i}": i * 7919 for i in range(3000)}
+        self.cluster.call("ZADD", "z", *(word for name, score in members.items() for word in (score, name)))
+        before = commands(self.cluster, "zscore")
+        self.assertEqual(self.sizes("z"), {name: len(str(score)) + 1 for name, score in members.items()})
+        asked = commands(self.cluster, "zscore") - before
+        self.assertLess(asked, 1500)  # what came before the kernel wants attributes, or what one SCAN has of it
+        before = commands(self.cluster, "zscore")
+        self.assertEqual(self.mount.ok("cat z/m2999"), b"%d\n" % (2999 * 7919))
+        self.assertLessEqual(commands(self.cluster, "zscore") - before, 1)
+
+    def test_elements_come_with_the_listing(self):
+        elements = [b"v" * (i * 7 % 90) for i in range(3000)] + [b"w" * 300000] * 5 + [b"", b"end"]
+        self.cluster.call("RPUSH", "l", *elements)
+        wanted = {str(i): len(element) for i, element in enumerate(elements)}
+        before = commands(self.cluster, "lindex")
+        self.assertEqual(self.sizes("l"), wanted)
+        self.assertLess(commands(self.cluster, "lindex") - before, 1500)
+        self.listed_twice("l", wanted)
+        before = self.asked()
+        self.assertEqual(self.mount.ok("cat l/7 l/2999 l/3006"), elements[7] + elements[2999] + b"end")
+        self.assertEqual(self.asked(), before)
+        for i in range(5):  # all numbers mean other elements
+            self.cluster.call("LPUSH", "l", b"n" * (100 + i))
+            elements.insert(0, b"n" * (100 + i))
+            self.soon("stat -c %s l/0", b"%d\n" % (100 + i))
+            self.assertEqual(self.sizes("l"), {str(i): len(element) for i, element in enumerate(elements)})
+
+    def test_a_list_that_shrinks_while_it_is_listed(self):
+        self.cluster.call("RPUSH", "l", *range(2000))
+        with contextlib.closing(os.scandir(os.path.join(self.mount.path, "l"))) as listing:
+            names = [next(listing).name]
+            self.cluster.call("LTRIM", "l", "0", "99")
+            names += [entry.name for entry in listing]
+        self.assertEqual(set(names), {str(i) for i in range(2000)})
+        self.soon("ls l | wc -l; cat l/99; echo; test -e l/100; echo $?", b"100\n99\n1\n")
+
+    def poller(self, mount, wait_s):
+        """A program at the end of x/%log: says "end", and then what it reads each time poll() wakes it."""
+        script = (
+            "import os, select, sys\n"
+            "fd = os.open('x/%log', os.O_RDONLY)\n"
+            "poll = select.poll()\n"
+            "poll.register(fd, select.POLLIN)\n"
+            "assert poll.poll(1000), 'what is there can be read'\n"
+            "while os.read(fd, 65536): pass\n"
+            "print('end', os.fstat(fd).st_size, flush=True)\n"
+            f"while poll.poll({wait_s * 1000}):\n"
+            "    data = os.read(fd, 65536)\n"
+            "    print(repr(data), os.fstat(fd).st_size, flush=True)\n"
+            "    assert data, 'woken for nothing'\n"
+            "print('over', flush=True)\n"
+        )
+        program = subprocess.Popen(["python3", "-c", script], cwd=mount.path, stdout=subprocess.PIPE, text=True)
+        self.addCleanup(program.stdout.close)
+        self.addCleanup(program.wait, 20)
+        return program
+
+    def test_poll_tells_of_new_entries(self):
+        self.cluster.call("XADD", "x", "1-1", "f", "v")
+        program = self.poller(self.mount, 3)
+        self.assertEqual(program.stdout.readline(), "end 8\n")
+        before = commands(self.cluster, "xrange")
+        size = 8
+        for i in range(2, 12):
+            self.cluster.call("XADD", "x", f"{i}-1", "f", "v")
+            line = b"%d-1\tf\tv\n" % i
+            size += len(line)
+            self.assertEqual(program.stdout.readline(), f"{line!r} {size}\n")
+        self.assertLessEqual(commands(self.cluster, "xrange") - before, 20)  # a change each, by those who look at it
+        before = commands(self.cluster, "xrange")
+        self.cluster.call("XDEL", "x", "3-1")  # a change, but nothing to read
+        start = time.monotonic()
+        self.assertEqual(program.stdout.readline(), "over\n")
+        self.assertGreater(time.monotonic() - start, 1)
+        self.assertLessEqual(commands(self.cluster, "xrange") - before, 1)  # it slept for 3 s
+
+    def test_poll_where_nobody_tells_of_changes(self):
+        self.cluster.call("XADD", "x", "1-1", "f", "v")
+        with Mount(self.cluster.uri, options="cache=off") as mount:
+            program = self.poller(mount, 3)
+            self.assertEqual(program.stdout.readline(), "end 8\n")
+            self.cluster.call("XADD", "x", "2-1", "f", "v")
+            line = b"2-1\tf\tv\n"
+            self.assertEqual(program.stdout.readline(), f"{line!r} 16\n")
+            self.assertEqual(program.stdout.readline(), "over\n")
+            program.wait(20)
+
+    def test_poll_of_what_this_mount_writes_and_of_other_files(self):
+        self.cluster.call("XADD", "x", "1-1", "f", "v")
+        self.cluster.call("SET", "k", "v")
+        program = self.poller(self.mount, 3)
+        self.assertEqual(program.stdout.readline(), "end 8\n")
+        self.mount.ok("printf 'own\\tline\\n' >> x/%log")
+        self.assertIn("own\\tline", program.stdout.readline())
+        ready = "import os, select; print(select.select([os.open('k', os.O_RDONLY)], [], [], 5)[0] != [])"
+        self.assertEqual(self.mount.python(ready), "True\n")
+        self.assertEqual(program.stdout.readline(), "over\n")
+
+    def test_a_log_at_its_end_asks_nobody(self):
+        self.cluster.call("XADD", "x", "1-1", "f", "v")
+        with open(os.path.join(self.mount.path, "x", "%log"), "rb", buffering=0) as log:
+            while log.read(4096):
+                pass
+            before = commands(self.cluster, "xrange")
+            for _ in range(20):
+                self.assertEqual((log.read(10), os.fstat(log.fileno()).st_size), (b"", 8))
+            self.assertEqual(commands(self.cluster, "xrange"), before)
+            self.cluster.call("XADD", "x", "2-1", "f", "v")
+            wait_until(lambda: os.fstat(log.fileno()).st_size == 16, 5, "the new size")
+            self.assertEqual(log.read(100), b"2-1\tf\tv\n")
 
     def test_members_are_read_without_asking(self):
         self.cluster.call("HSET", "h", "f", "v", "empty", "")

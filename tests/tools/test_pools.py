@@ -9,7 +9,7 @@ import unittest
 
 from toollib import FAILED, NO, OK, ToolCase
 from pooltest import Pool
-from shardtest import wait_until
+from shardtest import TempDir, wait_until
 
 KEYS = [f"k{i}" for i in range(300)]
 RECORDS = "".join(f"{key}\tv{key}\n" for key in KEYS).encode()
@@ -248,6 +248,62 @@ class Trouble(PoolCase):
             self.assertEqual(pool.servers[2].call("GET", key), b"5")
         for key in set(KEYS[:30]) - set(back):
             self.assertIn(b"5", [server.call("GET", key) for server in pool.servers])
+
+
+class OfCluster(ToolCase):
+    """A pool with "cluster: true": its servers are where a cluster is looked for."""
+
+    def setUp(self):
+        super().setUp()
+        self.dir = TempDir("shard-pool-")
+        self.addCleanup(self.dir.close)
+        self.path = self.write(self.cluster.masters()[:1])
+        self.more_env = {"SHARD_URI": "twemproxy:" + self.path}
+
+    def write(self, servers, name="nutcracker.yml", **directives):
+        path = os.path.join(self.dir.path, name)
+        directives = {"listen": "127.0.0.1:22121", "redis": "true", "cluster": "true", **directives}
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("alpha:\n" + "".join(f"  {key}: {value}\n" for key, value in directives.items()))
+            file.write("  servers:\n" + "".join(f"   - {server.addr}:1\n" for server in servers))
+        return path
+
+    def test_keys_of_all_masters_by_the_name_of_one(self):
+        self.ok("rset", "-", input=RECORDS)
+        sizes = [server.call("DBSIZE") for server in self.cluster.masters()]
+        self.assertEqual(sum(sizes), len(KEYS))
+        self.assertGreater(min(sizes), 50)
+        for key in KEYS[:20]:
+            self.assertEqual(self.cluster.call("GET", key, key=key), b"v" + key.encode())
+            self.assertEqual(self.ok("rget", "-u", "twemproxy:" + self.path, key), b"v" + key.encode())
+        self.assertEqual(self.ok("rget", "-", input="\n".join(KEYS).encode() + b"\n"), RECORDS)
+        self.assertEqual(sorted(self.ok("rkeys").decode().split()), sorted(KEYS))
+        self.assertEqual(self.ok("rcmd", "dbsize").strip(), b"300")
+        self.ok("rdel", "-", input="\n".join(KEYS).encode() + b"\n")
+        self.assertEqual([server.call("DBSIZE") for server in self.cluster.masters()], [0] * len(sizes))
+
+    def test_slots_are_the_clusters(self):
+        for key, line in zip(KEYS[:30], self.ok("rslots", *KEYS[:30]).decode().splitlines()):
+            slot = self.cluster.slot(key)
+            self.assertEqual(line.split("\t"), [key, str(slot), self.cluster.master_of(slot).addr])
+        self.assertEqual(self.ok("rslots"), self.ok("rslots", "-u", self.uri))
+
+    def test_no_ring_to_compare(self):
+        plain = self.write(self.cluster.masters(), "plain.yml", cluster="false")
+        self.assertIn("cluster: true", self.error(FAILED, "rslots", "--diff", plain))
+        result = self.error(FAILED, "rslots", "-u", "twemproxy:" + plain, "--diff", self.path)
+        self.assertIn(self.path + ":1: pool 'alpha'", result)
+
+    def test_its_timeout(self):
+        seed = self.cluster.masters()[0]
+        self.write([seed], timeout=300)
+        key = next(key for key in KEYS if self.cluster.master_of(key) is not seed)
+        server = self.cluster.master_of(key)
+        server.pause()
+        self.addCleanup(self.cluster.wait_ok)
+        self.addCleanup(server.resume)
+        # With the usual one it would wait for who takes over.
+        self.error(FAILED, "rget", key)
 
 
 unittest.main()

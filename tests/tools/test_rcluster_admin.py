@@ -513,6 +513,50 @@ class Reshard(AdminCase):
             self.has_all(keys)
             self.agrees()
 
+    def slots_of(self, server):
+        return {n for (a, b), (port, _) in self.cluster.view(server).items() if port == server.port for n in range(a, b + 1)}
+
+    def test_the_same_command_goes_on_exactly(self):
+        keys = self.fill_all(6000)
+        source, target = self.cluster.masters()[:2]
+        command = ["reshard", self.address, "--from", source.addr, "--to", target.addr, "--slots", "300", "--yes"]
+        for number in (signal.SIGINT, signal.SIGKILL):
+            before = self.slots_of(source)
+            process = self.start("rcluster", *command, "--max-keys/s", "200")
+            wait_until(lambda: self.slots_of(source) < before, 20, "some slots are moved")
+            process.send_signal(number)
+            process.communicate(timeout=60)
+            self.assertGreater(len(self.slots_of(source)), len(before) - 300)
+            self.ok("rcluster", "fix", "--yes")
+            left = json.loads(self.ok("rcluster", *command, "--dry-run", "--json"))["slots"]
+            self.assertTrue(0 < left < 300, left)
+            # Another target, another number: another reshard.
+            self.assertEqual(json.loads(self.ok("rcluster", *command[:-2], "5", "--dry-run", "--json"))["slots"], 5)
+            out = self.ok("rcluster", *command).decode()
+            self.assertIn(f"# the same command was interrupted: {left} of its 300 slots are left", out)
+            self.assertEqual(self.slots_of(source), before - set(sorted(before)[:300]))
+            self.assertIn(b"moved 300 slots", self.ok("rcluster", *command[:2], "--from", target.addr, "--to", source.addr,
+                                                      "--slots", "300", "--yes"))
+            # What is done is done: the same words are a new reshard.
+            self.assertNotIn(b"interrupted", self.ok("rcluster", *command, "--dry-run"))
+            self.assertEqual(os.listdir(os.path.join(self.runtime.path, "shard")), [])
+        self.has_all(keys)
+
+    def test_what_was_interrupted_and_cannot_go_on_is_told(self):
+        source, target, third = self.cluster.masters()
+        record = os.path.join(self.runtime.path, "shard", f"reshard-{self.cluster.node_id(target)}")
+        os.makedirs(os.path.dirname(record), 0o700)
+        number = min(self.slots_of(third))
+        with open(record, "w", encoding="utf-8") as file:
+            file.write(f"# reshard: 2 slots to {self.cluster.node_id(target)} from {self.cluster.node_id(source)}\n"
+                       f"{number} {self.cluster.node_id(source)} {self.cluster.node_id(target)}\n")
+        command = ["reshard", self.address, "--from", source.addr, "--to", target.addr, "--slots", "2", "--yes"]
+        err = self.error(FAILED, "rcluster", *command, lines=2)
+        self.assertIn(f"line 2: slot {number}: neither SOURCE nor TARGET owns it", err)
+        self.assertIn(f"remove {record} to begin anew", err)
+        os.unlink(record)
+        self.assertIn(b"moved 2 slots", self.ok("rcluster", *command))
+
     def test_a_cluster_that_is_down_for_a_moment_ends_nothing(self):
         with Cluster(3, 0) as cluster:
             source, target, third = cluster.servers

@@ -98,6 +98,8 @@ bool cli_pool_as_uri(struct cli_connect *connect)
 	uri->user = copy(connect->uri->password ? connect->uri->user : pool->redis_user);
 	shard_uri_free(connect->uri);
 	connect->uri = uri;
+	if (!connect->timeout_ms)
+		connect->timeout_ms = pool->timeout_ms;
 	connect->pool = NULL;
 	shard_pool_file_free(connect->pool_file);
 	connect->pool_file = NULL;

@@ -25,6 +25,7 @@ enum {
 	OPTION_MAX_BYTES,
 	OPTION_LATENCY,
 	OPTION_BIG_KEY,
+	OPTION_NO_ATOMIC,
 	OPTION_JSON
 };
 
@@ -38,6 +39,7 @@ static const struct argp_option options[] = {
 	{"max-bytes/s", OPTION_MAX_BYTES, "N", 0, "Move at most N bytes of memory a second; k, M, G may follow", 0},
 	{"latency", OPTION_LATENCY, "MS", 0, "Block a node for about MS milliseconds at once at most (20)", 0},
 	{"big-key", OPTION_BIG_KEY, "BYTES", 0, "Ask before keys above are moved (16M)", 0},
+	{"no-atomic", OPTION_NO_ATOMIC, NULL, 0, "Key by key, also where the servers can move slots by themselves", 0},
 	{0},
 };
 
@@ -91,6 +93,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case OPTION_BIG_KEY:
 		apply->move.big_bytes = (long long)number_of("--big-key", arg);
+		return 0;
+	case OPTION_NO_ATOMIC:
+		apply->move.no_atomic = true;
 		return 0;
 	}
 	return ARGP_ERR_UNKNOWN;
@@ -150,8 +155,13 @@ static int move(struct apply *apply, const struct plan *plan)
 	int64_t start = now_ms();
 	size_t count;
 	struct move_task *task = plan_tasks(plan, &apply->admin.view, &count);
-	bool ok = move_run(&apply->admin, task, count, &apply->move, &totals);
+	bool ok;
 
+	if (apply->unfinished)
+		unfinished_keep(apply->unfinished, plan, &apply->admin.view);
+	ok = move_run(&apply->admin, task, count, &apply->move, &totals);
+	if (apply->unfinished && !totals.left)
+		unfinished_drop(apply->unfinished);
 	if (ok && !apply->json)
 		printf("moved %zu slots with %llu keys in %.1f s; all nodes agree\n", totals.slots, totals.keys,
 		       (double)(now_ms() - start) / 1000);

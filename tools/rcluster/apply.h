@@ -12,12 +12,14 @@
 #include "admin.h"
 #include "move.h"
 #include "plan.h"
+#include "unfinished.h"
 
 struct apply {
 	struct admin admin;
 	struct move_options move;
 	const char *plan; /* --plan, or NULL */
 	bool dry_run, json;
+	struct unfinished *unfinished; /* where the plan is kept while it is done; NULL: nowhere */
 };
 
 /* The options of all movers as a child parser, admin.h's included; its input is a struct apply *. */

@@ -18,15 +18,16 @@
 struct wish {
 	struct admin admin;
 	unsigned wait_ms;
-	bool drain;
+	bool drain, no_atomic;
 	char id[VIEW_ID_SIZE]; /* of the node */
 	char *addr;
 };
 
-enum { OPTION_DRAIN = 0x100 };
+enum { OPTION_DRAIN = 0x100, OPTION_NO_ATOMIC };
 
 static const struct argp_option options[] = {
 	{"drain", OPTION_DRAIN, NULL, 0, "Move its slots to the other masters first", 0},
+	{"no-atomic", OPTION_NO_ATOMIC, NULL, 0, "Key by key, also where the servers can move slots by themselves", 0},
 	{0},
 };
 
@@ -42,6 +43,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case OPTION_DRAIN:
 		wish->drain = true;
+		return 0;
+	case OPTION_NO_ATOMIC:
+		wish->no_atomic = true;
 		return 0;
 	}
 	return ARGP_ERR_UNKNOWN;
@@ -118,7 +122,7 @@ static bool plan_drain(struct plan *plan, const struct view *view, int node)
 
 static bool drain(struct wish *wish)
 {
-	const struct move_options how = {.yes = wish->admin.yes};
+	const struct move_options how = {.yes = wish->admin.yes, .no_atomic = wish->no_atomic};
 	struct admin *admin = &wish->admin;
 	struct plan *plan = allocate(1, sizeof(*plan));
 	struct move_totals totals = {0};

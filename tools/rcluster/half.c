@@ -174,8 +174,10 @@ bool half_run(struct admin *admin, const struct move_task task[], size_t count, 
 	struct move_task *rest = allocate(count + 1, sizeof(*rest)), *now = allocate(count + 1, sizeof(*now));
 	char(*id)[2][VIEW_ID_SIZE] = allocate(count + 1, sizeof(*id));
 	bool *done = allocate(count + 1, sizeof(*done)), ok = true;
+	struct move_options how = *options;
 	size_t left = count;
 
+	how.no_atomic = true; /* what was begun key by key is ended so */
 	if (count)
 		memcpy(rest, task, count * sizeof(*rest));
 	for (size_t i = 0; i < count; i++) {
@@ -198,7 +200,7 @@ bool half_run(struct admin *admin, const struct move_task task[], size_t count, 
 			now[n++] = rest[i];
 			left--;
 		}
-		ok = ok && move_run(admin, now, n, options, &totals);
+		ok = ok && move_run(admin, now, n, &how, &totals);
 	}
 	free(done);
 	free(id);

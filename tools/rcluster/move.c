@@ -193,7 +193,7 @@ static unsigned round_ms(const struct move *move)
 	return move->admin->timeout_ms + (move->migrates ? 2 * migrate_ms : 0);
 }
 
-static void show(struct move *move)
+void move_show(struct move *move)
 {
 	const unsigned slot_weight = 20; /* keys that take as long as a slot without any */
 
@@ -225,7 +225,7 @@ static void run_round(struct move *move)
 	settle(move);
 	survey(move);
 	sweep(move);
-	show(move);
+	move_show(move);
 	if (move->hindered)
 		pause_ms(HINDERED_MS);
 	move->hindered = false;
@@ -386,6 +386,9 @@ bool move_run(struct admin *admin, const struct move_task task[], size_t count, 
 		memcpy(sorted, task, count * sizeof(*sorted));
 	qsort(sorted, count, sizeof(*sorted), by_pair);
 	start_progress(&move);
+	/* How fast a server moves slots by itself cannot be told to it. */
+	if (!options->no_atomic && options->keys_per_s <= 0 && options->bytes_per_s <= 0)
+		atomic_run(&move);
 	run(&move);
 	run_aside(&move);
 	totals->left = count - totals->slots;

@@ -5,6 +5,7 @@
  * answers. The order within a slot is what no key is lost by: its keys are
  * looked at; IMPORTING on the target; MIGRATING on the source; MIGRATE until the
  * source says that it has none; NODE on the target, on the source, on every other master.
+ * Servers that move slots by themselves are left to do so (move_atomic.c), but for slots that are open.
  */
 #ifndef RCLUSTER_MOVE_H
 #define RCLUSTER_MOVE_H
@@ -31,6 +32,7 @@ struct move_options {
 	bool yes;                /* big keys are moved without a question */
 	bool replace;            /* keys on both sides that differ: the owner's copy is taken */
 	bool quiet;              /* no progress bar */
+	bool no_atomic;          /* never by the servers themselves */
 	unsigned pipeline;       /* keys a MIGRATE takes at most; 0: by bytes and time alone */
 	unsigned migrate_ms;     /* time-out of MIGRATE's I/O; 0: 60000 */
 	unsigned latency_ms;     /* how long a node may be blocked by one round; 0: 20 */

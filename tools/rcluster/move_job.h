@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A move from the inside: what move.c, move_step.c, move_keys.c and move_same.c share.
+ * A move from the inside: what move.c, move_atomic.c, move_step.c, move_keys.c and move_same.c share.
  */
 #ifndef RCLUSTER_MOVE_JOB_H
 #define RCLUSTER_MOVE_JOB_H
@@ -77,6 +77,14 @@ const struct view_node *move_node(const struct move *move, int node);
 
 /* "WHAT (NODE, slot N): WHY", and nothing new is begun. */
 void move_fail(struct move *move, struct job *job, int node, const char *what, const char *why);
+
+/* The progress bar. */
+void move_show(struct move *move);
+
+/* ---- move_atomic.c ---- */
+
+/* The tasks that the servers can do by themselves: they are begun, and done or failed, afterwards. Blocks. */
+void atomic_run(struct move *move);
 
 /* ---- move_step.c ---- */
 

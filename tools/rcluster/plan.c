@@ -45,6 +45,25 @@ void plan_print(const struct plan *plan, const struct view *view)
 	fflush(stdout);
 }
 
+char *plan_text(const struct plan *plan, const struct view *view)
+{
+	char *content = NULL;
+	size_t size = 0;
+	FILE *file = open_memstream(&content, &size);
+
+	for (unsigned first = 0, last; file && first < SHARD_SLOTS; first = last + 1) {
+		last = run_of(plan, view, first);
+		if (plan->target[first] >= 0)
+			fprintf(file, "%u-%u %s %s\n", first, last, view->node[view->owner[first]].id,
+				view->node[plan->target[first]].id);
+	}
+	if (!file || fclose(file)) {
+		free(content);
+		content = text("%s", "");
+	}
+	return content;
+}
+
 json_t *plan_json(const struct plan *plan, const struct view *view)
 {
 	json_t *moves = json_array();

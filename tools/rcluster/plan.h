@@ -22,6 +22,7 @@ struct plan {
 void plan_init(struct plan *plan);
 size_t plan_count(const struct plan *plan); /* slots that move */
 void plan_print(const struct plan *plan, const struct view *view);
+char *plan_text(const struct plan *plan, const struct view *view); /* malloc'ed; nodes by their ids */
 json_t *plan_json(const struct plan *plan, const struct view *view);
 
 /*

@@ -7,6 +7,7 @@
 #include "cli.h"
 #include "question.h"
 #include "text.h"
+#include "unfinished.h"
 #include "verb.h"
 #include "wait.h"
 
@@ -103,6 +104,7 @@ static bool ask_target(struct wish *wish, int *target)
 struct sources {
 	int node[SHARD_SLOTS];
 	size_t count;
+	bool all;
 };
 
 static bool add_source(const struct wish *wish, struct sources *to, const char *word, int target)
@@ -127,6 +129,7 @@ static void add_all(const struct wish *wish, struct sources *to, int target)
 	const struct view *view = &wish->apply.admin.view;
 
 	to->count = 0;
+	to->all = true;
 	for (int i = 0; i < (int)view->count; i++)
 		if (i != target && view_is_master(&view->node[i]) && view->node[i].slots)
 			to->node[to->count++] = i;
@@ -182,25 +185,77 @@ static void must_be_complete(const struct wish *wish)
 		cli_usage("%s is missing", missing);
 }
 
-static int reshard(struct wish *wish)
+static int by_id(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* What was asked for, in words that are the same when it is asked for again. */
+static char *title_of(const struct wish *wish, const struct sources *sources, int target)
+{
+	const struct view_node *node = wish->apply.admin.view.node;
+	const char **id = allocate(sources->count + 1, sizeof(*id));
+	char *title = text("# reshard: %u slots to %s from%s", wish->slots, node[target].id, sources->all ? " all" : "");
+
+	for (size_t i = 0; i < sources->count; i++)
+		id[i] = node[sources->node[i]].id;
+	qsort(id, sources->count, sizeof(*id), by_id);
+	for (size_t i = 0; i < sources->count && !sources->all; i++) {
+		char *longer = text("%s %s", title, id[i]);
+
+		free(title);
+		title = longer;
+	}
+	free(id);
+	return title;
+}
+
+static bool plan_new(const struct wish *wish, struct plan *plan, const struct sources *sources, int target)
 {
 	const struct view *view = &wish->apply.admin.view;
-	struct sources *sources = allocate(1, sizeof(*sources));
-	struct plan *plan = allocate(1, sizeof(*plan));
-	int target, status = CLI_FAILED;
 	unsigned long have = 0;
 
-	if (ask_slots(wish) && ask_target(wish, &target) && ask_sources(wish, sources, target)) {
-		for (size_t i = 0; i < sources->count; i++)
-			have += view->node[sources->node[i]].slots;
-		if (have < wish->slots) {
-			cli_error("the sources have %lu slots only, not %u", have, wish->slots);
-		} else {
-			plan_init(plan);
-			plan_share(plan, view, sources->node, sources->count, target, wish->slots);
-			status = apply_plan(&wish->apply, plan);
-		}
+	for (size_t i = 0; i < sources->count; i++)
+		have += view->node[sources->node[i]].slots;
+	if (have < wish->slots) {
+		cli_error("the sources have %lu slots only, not %u", have, wish->slots);
+		return false;
 	}
+	plan_init(plan);
+	plan_share(plan, view, sources->node, sources->count, target, wish->slots);
+	return true;
+}
+
+/* The same command was interrupted: what it planned is what was asked for. */
+static bool plan_again(const struct wish *wish, struct plan *plan, const struct unfinished *unfinished)
+{
+	if (!plan_read(plan, &wish->apply.admin.view, unfinished->path)) {
+		cli_error("the same command was interrupted, and cannot go on: remove %s to begin anew", unfinished->path);
+		return false;
+	}
+	if (!wish->apply.json)
+		printf("# the same command was interrupted: %zu of its %u slots are left\n", plan_count(plan), wish->slots);
+	if (!plan_count(plan) && !wish->apply.dry_run)
+		unfinished_drop(unfinished);
+	return true;
+}
+
+static int reshard(struct wish *wish)
+{
+	struct sources *sources = allocate(1, sizeof(*sources));
+	struct plan *plan = allocate(1, sizeof(*plan));
+	struct unfinished unfinished = {0};
+	int target, status = CLI_FAILED;
+
+	if (ask_slots(wish) && ask_target(wish, &target) && ask_sources(wish, sources, target)) {
+		unfinished_init(&unfinished, wish->apply.admin.view.node[target].id, title_of(wish, sources, target));
+		wish->apply.unfinished = &unfinished;
+		if (unfinished_found(&unfinished) ? plan_again(wish, plan, &unfinished)
+						  : plan_new(wish, plan, sources, target))
+			status = apply_plan(&wish->apply, plan);
+		wish->apply.unfinished = NULL;
+	}
+	unfinished_finish(&unfinished);
 	free(plan);
 	free(sources);
 	return status;
