@@ -618,6 +618,13 @@ class Process(unittest.TestCase):
             with Conn(self.port) as second:
                 self.assertTrue(second.call("HELLO", "2", "AUTH", "app", "secret"))
                 self.assertEqual(second.call("GET", "a"), b"1")
+            large = encode(["SET", "a", "x" * 200000])
+            with Raw(self.port) as raw:
+                raw.send(large[:200])
+                self.assertEqual(raw.until_closed(), b"-ERR Protocol error: too large a request before AUTH\r\n")
+            with Raw(self.port) as raw:
+                raw.send(encode(["AUTH", "app", "secret"]) + large)
+                self.assertEqual(raw.take(10), b"+OK\r\n+OK\r\n")
 
     def test_statistics(self):
         metrics = free_port()

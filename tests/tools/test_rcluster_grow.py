@@ -195,7 +195,8 @@ class Settings(Case):
         for arg, word in (
             ("x", "KEY=VALUE"), ("=1", "KEY=VALUE"), ("", "KEY=VALUE"), ("a b=1", "name of a setting"),
             ("port=1", "--port"), ("PORT=1", "--port"), ("bind=0.0.0.0", "--bind"), ("dir=/", "--dir"),
-            ("requirepass=x", "password"), ("tls-port=1", "TLS"), ("cluster-announce-ip=1.1.1.1", "listen"),
+            ("unixsocket=/x", "each node"), ("requirepass=x", "password"), ("tls-port=1", "TLS"),
+            ("cluster-announce-ip=1.1.1.1", "listen"),
             ("save=1\nport 5", "end of a line"), ("x=" + "y" * 5000, "longer"), ("k" * 99 + "=1", "KEY=VALUE"),
         ):  # fmt: skip
             error = home.fails("up", "--conf", arg)

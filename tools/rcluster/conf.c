@@ -20,6 +20,7 @@ static const struct {
 	{"dir", "--dir sets it"},
 	{"daemonize", "rcluster itself keeps nodes in the background"},
 	{"supervised", "rcluster itself keeps nodes in the background"},
+	{"unixsocket", "each node would take it from the one before"},
 	{"logfile", "rcluster tail reads the log where it is"},
 	{"pidfile", "rcluster keeps one of its own"},
 	{"include", "a file of others may set anything"},

@@ -25,6 +25,7 @@
 #define WORDS_KEPT 64          /* a shorter request is parsed from its start again */
 #define PUT_OFF_US 1000        /* how long what could be sent may wait for more, ... */
 #define PUT_OFF_MAX 16384      /* ... and how many bytes of it */
+#define STRANGER_MAX 163840    /* bytes of a request of who has not given the password, as servers have it */
 #define READS 4                /* a tick, so that no client starves the others */
 
 static void ready(void *ctx, uint32_t events);
@@ -288,7 +289,10 @@ static size_t take_requests(struct session *session, const char *data, size_t le
 	while (done < len && may_go_on(session)) {
 		switch (parse_request(parse, data + done, len - done, !strict, words)) {
 		case PARSE_MORE:
-			return done;
+			if (session->authed || parse->need <= STRANGER_MAX)
+				return done;
+			parse->why = "too large a request before AUTH";
+			__attribute__((fallthrough));
 		case PARSE_BAD:
 			if (strict) {
 				count(&session->service->stats.client_err, 1);
