@@ -352,7 +352,7 @@ class Unmounting(Silent):
         for how in self.WAYS:
             with self.subTest(how), self.down(lambda: None):
                 told, key = self.unmounted(how, fault, lambda *_: None)
-                self.assertRegex(told, f"^shardfs: {key}: cannot be stored: ")
+                self.assertRegex(told, f"(?m)^shardfs: {key}: cannot be stored: ")
 
     def test_with_a_node_that_stays_paused_the_loss_is_told(self):
         self.loss_is_told(self.victim.pause)

@@ -105,7 +105,7 @@ exec 3> a; echo 1 >&3; : > a; echo 2 >&3; exec 3>&-; od -c a
 
 (for i in 1 2 3; do echo x$i; sleep 0.12; done) >> a; cat a
 
-(sleep 0.2; echo late) > a & sleep 0.1; cat a; echo; wait; cat a
+(sleep 1; echo late) > a & sleep 0.1; cat a; echo; wait; cat a
 
 seq 100 | xargs -P 4 -I{} sh -c 'echo {} >> all'; sort -n all | md5sum; sort -n -o all all
 
@@ -128,7 +128,7 @@ seq 60000 > a; cp --reflink=auto a b; cp --reflink=always a c 2> /dev/null || rm
 
 seq 60000 > a; install -m 600 a b; install -m 644 -T b c; cp a a; echo $?; dd if=a of=a conv=notrunc status=none
 
-cp /etc/passwd /etc/group /etc/services .; cat passwd group services | wc; cp -t . /etc/hosts; cp nosuch b
+cp /etc/passwd /etc/group /etc/shells .; cat passwd group shells | wc; cp -t . /etc/hosts; cp nosuch b
 """
         )
 
