@@ -20,6 +20,7 @@
 #include "wait.h"
 
 #define AGREE_MS 15000
+#define OK_MS 5000 /* nodes that agree say a moment longer that the cluster is down */
 
 struct wish {
 	struct admin admin;
@@ -286,6 +287,30 @@ static bool mend(struct wish *wish, struct move_task **task, size_t *count, stru
 	return half_run(admin, *task, *count, &wish->move);
 }
 
+/* Whether all agree and, up to the time that CTX says, that the cluster is ok. */
+static bool is_mended(const struct view *view, void *ctx, char why[VIEW_WHY_SIZE])
+{
+	const int64_t *end = ctx;
+
+	if (!admin_settled(view, NULL, why))
+		return false;
+	for (size_t i = 0; i < view->count && now_ms() < *end; i++) {
+		if (!view_answers(&view->node[i]) || view->node[i].ok)
+			continue;
+		snprintf(why, VIEW_WHY_SIZE, "%s: its cluster_state is not ok", view->node[i].addr);
+		return false;
+	}
+	return true;
+}
+
+/* What a move that was cut off has not told all is brought to them by gossip. */
+static bool wait_until_mended(struct admin *admin, bool changed)
+{
+	int64_t end = changed ? now_ms() + OK_MS : 0;
+
+	return admin_wait(admin, is_mended, &end, AGREE_MS, "not all nodes agree yet");
+}
+
 static int fix(struct wish *wish)
 {
 	struct admin *admin = &wish->admin;
@@ -297,8 +322,7 @@ static int fix(struct wish *wish)
 
 	if (reachable(wish) && find_orphans(wish, orphans) && half_plan(admin, wish->strays, &task, &count) &&
 	    mend(wish, &task, &count, orphans)) {
-		/* What a move that was cut off has not told all is brought to them by gossip. */
-		if (admin_wait(admin, admin_settled, NULL, AGREE_MS, "not all nodes agree yet") && findings_look(&findings, admin, wish->strays)) {
+		if (wait_until_mended(admin, count || orphans->count) && findings_look(&findings, admin, wish->strays)) {
 			findings_report(&findings, &admin->view);
 			status = findings.count ? CLI_NO : CLI_OK;
 			if (!findings.count)
