@@ -173,7 +173,7 @@ class Settings(Case):
         base = home.port(2)
         home.run(
             "up", "--masters", 1, "--replicas", 0, "--port", base, "--conf", "maxmemory=64mb", "--conf",
-            "save=900 1 300 10", "--conf", "cluster-node-timeout=1500", "--conf", "unixsocket=",
+            "save=900 1 300 10", "--conf", "cluster-node-timeout=1500", "--conf", "notify-keyspace-events=",
         )  # fmt: skip
         self.assertIn("conf save 900 1 300 10", layout_of(home))
         home.run("up", "--masters", 2, "--conf", "save=900 1 300 10")
