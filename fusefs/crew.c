@@ -54,7 +54,8 @@ static bool serve_one(struct worker *worker)
 		return false;
 	if (n > 0)
 		fuse_session_process_buf(session, &worker->buf);
-	crew->given_up |= n > 0 && fuse_session_exited(session);
+	/* It does so at the first request, with one thread; where there are more, another may have seen the end. */
+	crew->given_up |= n > 0 && crew->there == 1 && fuse_session_exited(session);
 	if (n <= 0 || crew->given_up)
 		crew_end(crew);
 	return !crew->ending;
