@@ -19,6 +19,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 
+import shardtest  # noqa: E402
 from shardtest import Failure, wait_until  # noqa: E402
 
 BUILD = os.environ.get("SHARD_BUILD_ROOT") or sys.exit("SHARD_BUILD_ROOT is not set: run by meson test")
@@ -27,8 +28,7 @@ SHARDFS = os.path.join(BUILD, "fusefs", "shardfs")
 
 def sanitized():
     """Whether shardfs was built with sanitizers: then what is freed stays with the process for a while."""
-    out = subprocess.run(["ldd", SHARDFS], capture_output=True, timeout=60, check=True).stdout
-    return b"san.so" in out
+    return shardtest.sanitized(SHARDFS)
 
 
 def mounts():

@@ -54,6 +54,11 @@ def wait_until(check, timeout=15.0, what="", pause=0.02):
         time.sleep(pause)
 
 
+def sanitized(path):
+    """Whether a program was built with sanitizers: then what is freed stays with the process for a while."""
+    return b"san.so" in subprocess.run(["ldd", path], capture_output=True, timeout=60, check=True).stdout
+
+
 # ---- temporary directories, ports ----
 
 

@@ -7,6 +7,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
+import shardtest
 from shardtest import Cluster, TempDir, clean_env, program
 
 OK, NO, FAILED = 0, 1, 2
@@ -24,8 +25,7 @@ def shared_cluster():
 
 def sanitized(tool):
     """Whether TOOL was built with sanitizers."""
-    out = subprocess.run(["ldd", program(tool)], capture_output=True, timeout=60, check=True).stdout
-    return b"san.so" in out
+    return shardtest.sanitized(program(tool))
 
 
 class Result:
